@@ -1,0 +1,278 @@
+"""The only place that compiles.
+
+A step is a plain function over flat records. With `NEXUS_JIT=0` it stays one; otherwise it is compiled
+to machine code when a generated loop around it is first called. The loop is a small file in the cache
+folder, in a folder named by the hash of everything its machine code depends on: the code of every
+function it reaches, the constants those use, the compiler, and the processor. An edit anywhere in that
+closure is another folder, so machine code older than its source is never run.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from nexus_core import log
+
+JIT = os.environ.get("NEXUS_JIT", "1") != "0"
+"""Whether steps are compiled. `NEXUS_JIT=0` runs the same code as plain Python."""
+
+FLAGS: dict[str, Any] = {"error_model": "numpy", "fastmath": False, "parallel": False, "nogil": True}
+
+Step = Callable[..., Any]
+
+_steps: dict[Step, Step] = {}
+_entries: dict[str, Step] = {}
+_root: list[Path] = []
+
+
+def step(function: Step) -> Step:
+    """Make a step callable from other steps, and from Python. Compiles nothing yet."""
+    if not JIT or not isinstance(function, FunctionType):
+        return function
+    if function not in _steps:
+        _steps[function] = _numba().njit(**FLAGS)(function)
+    return _steps[function]
+
+
+def plain(function: Step) -> Step:
+    """Return the Python function behind a step."""
+    return getattr(function, "py_func", function)
+
+
+def entry(name: str, text: str, bindings: Mapping[str, Any]) -> Step:
+    """Return the function `entry` of a generated module.
+
+    `text` is the module's source, `bindings` the steps and constants it names. The same text over the
+    same closure is loaded from the cache, in this process and in later ones.
+    """
+    key = _fingerprint(text, bindings)
+    if key not in _entries:
+        _entries[key] = _load(name, key, text, bindings)
+    return _entries[key]
+
+
+def closure(function: Step) -> str:
+    """Return the hash of a step's code and of all it reaches, the same with and without compilation."""
+    digest = hashlib.sha256()
+    _feed(digest, function, set())
+    return digest.hexdigest()
+
+
+def is_warm(function: Step) -> bool:
+    """Tell whether machine code for an entry is in this process or in the cache folder."""
+    if not JIT:
+        return True
+    signatures = getattr(function, "signatures", ())
+    folder = Path(plain(function).__code__.co_filename).parent
+    return bool(signatures) or any(folder.glob("**/*.nbi"))
+
+
+def call(function: Step, *arguments: Any) -> Any:
+    """Call an entry with the arithmetic rules of compiled code: overflow wraps, 0/0 is NaN, no warning."""
+    if JIT:
+        return function(*arguments)
+    with np.errstate(all="ignore"):
+        return function(*(_Records(a) if _is_records(a) else a for a in arguments))
+
+
+def cache_root() -> Path:
+    """Return the folder of generated code: `NEXUS_CACHE_DIR`, else the user's cache, else a private one."""
+    if not _root:
+        _root.append(_find_root())
+    return _root[0]
+
+
+def prune(days: float = 30.0) -> int:
+    """Delete generated code not loaded for `days`; return how many folders went."""
+    import time
+
+    edge = time.time() - days * 86_400
+    old = [folder for folder in cache_root().iterdir() if folder.is_dir() and folder.stat().st_mtime < edge]
+    for folder in old:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(old)
+
+
+def _is_records(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.names is not None
+
+
+class _Record:
+    """One record with its fields as attributes, as compiled code sees it."""
+
+    __slots__ = ("_void",)
+
+    def __init__(self, void: Any) -> None:
+        object.__setattr__(self, "_void", void)
+
+    def __getattr__(self, field: str) -> Any:
+        try:
+            value = self._void[field]
+        except ValueError:
+            raise AttributeError(field) from None
+        return _Record(value) if isinstance(value, np.void) else value
+
+    def __setattr__(self, field: str, value: Any) -> None:
+        self._void[field] = value
+
+
+class _Records:
+    """An array of records that hands out records with attributes."""
+
+    __slots__ = ("_array", "shape", "size")
+
+    def __init__(self, array: Any) -> None:
+        self._array, self.shape, self.size = array, array.shape, array.size
+
+    def __getitem__(self, index: Any) -> _Record:
+        return _Record(self._array[index])
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+
+def _numba() -> Any:
+    # svml would make a vectorised transcendental differ from the scalar one; it must be off before the import
+    os.environ["NUMBA_DISABLE_INTEL_SVML"] = "1"
+    import numba
+
+    return numba
+
+
+def _load(name: str, key: str, text: str, bindings: Mapping[str, Any]) -> Step:
+    module = ModuleType(f"nexus_generated_{name}_{key}")
+    module.__dict__.update({k: step(v) if callable(v) else v for k, v in bindings.items()})
+    if not JIT:
+        exec(compile(text, f"<generated {name}>", "exec"), module.__dict__)
+        return module.__dict__["entry"]
+    path = _write(cache_root() / key, f"{name}.py", text)
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
+    exec(compile(text, str(path), "exec"), module.__dict__)
+    return _numba().njit(cache=True, **FLAGS)(module.__dict__["entry"])
+
+
+def _write(folder: Path, file: str, text: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / file
+    if not path.exists():  # its time stamp is part of the compiler's key: never touch it again
+        handle, temporary = tempfile.mkstemp(dir=folder)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.replace(temporary, path)
+    with suppress(OSError):
+        os.utime(folder)
+    return path
+
+
+def _find_root() -> Path:
+    for folder in _candidates():
+        with suppress(OSError, RuntimeError):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if _is_private(folder) and os.access(folder, os.W_OK | os.X_OK):
+                return folder.resolve()
+    folder = Path(tempfile.mkdtemp(prefix="nexus-cache-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    log.warning("no folder for compiled code can be written; set NEXUS_CACHE_DIR, or each start compiles anew")
+    return folder.resolve()
+
+
+def _candidates() -> list[Path]:
+    named = os.environ.get("NEXUS_CACHE_DIR")
+    if named:
+        return [Path(named)]
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA")
+    elif sys.platform == "darwin":
+        base = _home("Library/Caches")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or _home(".cache")
+    return [Path(base) / "nexus"] if base else []
+
+
+def _home(below: str) -> str | None:
+    try:
+        return str(Path.home() / below)
+    except RuntimeError:
+        return None
+
+
+def _is_private(folder: Path) -> bool:
+    # machine code is loaded from here: a folder that somebody else owns is not believed
+    return sys.platform == "win32" or folder.stat().st_uid == os.getuid()
+
+
+# -- what machine code depends on -----------------------------------------------------------------
+
+
+def _fingerprint(text: str, bindings: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(f"{_toolchain()}\0{text}".encode())
+    seen: set[int] = set()
+    for name in sorted(bindings):
+        digest.update(name.encode())
+        _feed(digest, bindings[name], seen)
+    return digest.hexdigest()[:24]
+
+
+def _toolchain() -> str:
+    if not JIT:
+        return "plain"
+    numba = _numba()
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features().flatten()
+    versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
+    return repr((*versions, llvm.get_host_cpu_name(), features, sorted(FLAGS.items())))
+
+
+def _feed(digest: Any, value: Any, seen: set[int], names: tuple[str, ...] = ()) -> None:
+    function = plain(value)
+    if isinstance(function, FunctionType):
+        if id(function) not in seen:
+            seen.add(id(function))
+            _feed_function(digest, function, seen)
+    elif isinstance(value, ModuleType | type):
+        for name in names:
+            if name in vars(value):
+                digest.update(name.encode())
+                _feed(digest, vars(value)[name], seen, names)
+    elif isinstance(value, np.ndarray):
+        digest.update(repr((value.dtype, value.shape)).encode() + value.tobytes())
+    elif not callable(value):
+        digest.update(repr(value).encode())
+
+
+def _feed_function(digest: Any, function: FunctionType, seen: set[int]) -> None:
+    names = _feed_code(digest, function.__code__)
+    digest.update(repr(function.__defaults__).encode())
+    for name in names:
+        if name in function.__globals__ and not name.startswith("__"):
+            digest.update(name.encode())
+            _feed(digest, function.__globals__[name], seen, names)
+    for cell in function.__closure__ or ():
+        _feed(digest, cell.cell_contents, seen, names)
+
+
+def _feed_code(digest: Any, code: CodeType) -> tuple[str, ...]:
+    digest.update(code.co_code)
+    names = list(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            names += _feed_code(digest, constant)
+        else:
+            digest.update(repr(sorted(constant, key=repr) if isinstance(constant, frozenset) else constant).encode())
+    digest.update(repr(names).encode())
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,135 @@
+"""Market rows on their way through the engine: chunks as a feed makes them, blocks as the engine cuts them.
+
+A chunk holds rows symbol by symbol, each symbol's in the order of time, so that a strategy runs over a
+symbol without jumping; `order` walks the same rows by time, and at equal time by symbol, for the ledger.
+A tick is one instant over all symbols. A block is a run of whole ticks of one chunk; it copies nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nexus_core import compile
+from nexus_core.errors import DataError
+from nexus_core.records import ROW, Records
+
+Ints = NDArray[np.int64]
+
+_MERGE = """
+def entry(rows, starts, order, bounds, times):
+    symbols = starts.size - 1
+    head = starts[:-1].copy()
+    placed = 0
+    ticks = 0
+    while placed < order.size:
+        now = LAST
+        for s in range(symbols):
+            if head[s] < starts[s + 1] and rows[head[s]].ts < now:
+                now = rows[head[s]].ts
+        bounds[ticks] = placed
+        times[ticks] = now
+        ticks += 1
+        for s in range(symbols):
+            i = head[s]
+            if i < starts[s + 1] and rows[i].ts == now:
+                if rows[i].symbol != s:
+                    return -1 - i
+                order[placed] = i
+                placed += 1
+                head[s] = i + 1
+                if i + 1 < starts[s + 1] and rows[i + 1].ts <= now:
+                    return -2 - i
+    bounds[ticks] = placed
+    return ticks
+"""
+
+_REACH = """
+def entry(rows, starts, first, edge, last):
+    for s in range(first.size):
+        low = first[s]
+        stride = 1
+        while low + stride <= starts[s + 1] and rows[low + stride - 1].ts <= edge:
+            low += stride
+            stride *= 2
+        while stride > 0:
+            if low + stride <= starts[s + 1] and rows[low + stride - 1].ts <= edge:
+                low += stride
+            stride //= 2
+        last[s] = low
+"""
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Rows of all symbols over some ticks: symbol `s` owns `rows[starts[s]:starts[s + 1]]`."""
+
+    rows: Records
+    starts: Ints
+    order: Ints = field(init=False)
+    bounds: Ints = field(init=False)
+    times: Ints = field(init=False)
+
+    def __post_init__(self) -> None:
+        size = len(self.rows)
+        self.order, bounds, times = np.empty(size, np.int64), np.empty(size + 1, np.int64), np.empty(size, np.int64)
+        ticks = compile.call(_merge(), self.rows, self.starts, self.order, bounds, times)
+        if ticks < 0:
+            raise DataError(
+                f"row {-1 - ticks} of a chunk is out of place: rows lie symbol by symbol, "
+                "each symbol's with strictly rising time. Sort them, and drop rows of equal time."
+            )
+        self.bounds, self.times = bounds[: ticks + 1], times[:ticks]
+
+    @property
+    def ticks(self) -> int:
+        """Return how many instants the chunk spans."""
+        return len(self.times)
+
+
+@dataclass(slots=True)
+class Block:
+    """Whole ticks of a chunk: for each symbol `rows[first[s]:last[s]]`, by time `rows[order]`."""
+
+    rows: Records
+    first: Ints
+    last: Ints
+    order: Ints
+    times: Ints
+    tick: int
+    """The run's number of the block's first tick."""
+
+
+def blocks(chunk: Chunk, tick: int, size: int, edges: Any) -> Iterator[Block]:
+    """Cut a chunk, whose first tick has the run's number `tick`, into blocks of at most `size` ticks.
+
+    `edges(time)` gives the first epoch edge at or after a time, in nanoseconds; no block reaches across
+    one. A tick stamped exactly at an edge is the last of its epoch.
+    """
+    first, at = chunk.starts[:-1].copy(), 0
+    while at < chunk.ticks:
+        edge = edges(int(chunk.times[at]))
+        to = min(at + size, int(np.searchsorted(chunk.times, edge, side="right")), chunk.ticks)
+        last = np.empty_like(first)
+        compile.call(_reach(), chunk.rows, chunk.starts, first, chunk.times[to - 1], last)
+        order = chunk.order[chunk.bounds[at] : chunk.bounds[to]]
+        yield Block(chunk.rows, first, last, order, chunk.times[at:to], tick + at)
+        first, at = last, to
+
+
+def warm() -> None:
+    """Compile, or load from the cache, what cuts chunks."""
+    Chunk(np.zeros(0, ROW), np.zeros(2, np.int64))
+    compile.call(_reach(), np.zeros(0, ROW), np.zeros(2, np.int64), np.zeros(1, np.int64), 0, np.zeros(1, np.int64))
+
+
+def _merge() -> compile.Step:
+    return compile.entry("merge", _MERGE, {"LAST": np.iinfo(np.int64).max})
+
+
+def _reach() -> compile.Step:
+    return compile.entry("reach", _REACH, {})

@@ -1,0 +1,48 @@
+"""What a feed promises the engine."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from attrs import frozen
+
+from nexus_core.market.blocks import Chunk
+from nexus_core.strategy import Plugin
+from nexus_core.types import Instrument
+
+
+@frozen
+class Market:
+    """What a run asks of its feed: which instruments, which bars, which seed, and how many ticks at the most."""
+
+    instruments: tuple[Instrument, ...]
+    interval: int
+    """Length of a bar in nanoseconds."""
+    seed: int
+    ticks: int
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Return the symbols in the run's order."""
+        return tuple(each.symbol for each in self.instruments)
+
+
+class Feed(Plugin):
+    """A source of market rows that can be played again from any tick.
+
+    The rows of tick n are the same whenever, and in whatever chunks, they are asked for.
+    """
+
+    offers: ClassVar[set[str]] = {"bar"}
+    """What its rows carry: bar, volume, trade, book."""
+    live: ClassVar[bool] = False
+
+    @abstractmethod
+    def recording(self, market: Market) -> dict[str, Any]:
+        """Return what stands for the rows in a run's manifest: enough to have the same rows again."""
+
+    @abstractmethod
+    def chunks(self, market: Market, start: int) -> Iterator[Chunk]:
+        """Yield the market's rows from tick number `start` on, up to the market's number of ticks."""

@@ -1,0 +1,52 @@
+"""Exponentially weighted mean and deviation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nexus_core.steps.tool import Tool, record
+
+
+def ewm(span: float) -> np.void:
+    """Exponentially weighted mean: weight 2 / (span + 1) for the newest value, started at the first.
+
+    A NaN is skipped. Until a value has come the mean is NaN.
+    """
+    return record(n=0, weight=2.0 / (span + 1.0), mean=math.nan)
+
+
+def _push_ewm(state: Any, x: float) -> float:
+    if x == x:
+        if state.n == 0:
+            state.mean = x
+        else:
+            state.mean += state.weight * (x - state.mean)
+        state.n += 1
+    return state.mean
+
+
+def ewm_std(span: float) -> np.void:
+    """Exponentially weighted standard deviation around the exponentially weighted mean of the same span.
+
+    The variance follows West (1979), *Updating mean and variance estimates*, with constant weight.
+    """
+    return record(n=0, weight=2.0 / (span + 1.0), mean=math.nan, var=0.0)
+
+
+def _push_ewm_std(state: Any, x: float) -> float:
+    if x == x:
+        if state.n == 0:
+            state.mean = x
+        else:
+            move = state.weight * (x - state.mean)
+            state.var = (1.0 - state.weight) * (state.var + move * (x - state.mean))
+            state.mean += move
+        state.n += 1
+    return math.sqrt(state.var) if state.n > 0 else math.nan
+
+
+mean = Tool(ewm, _push_ewm)
+std = Tool(ewm_std, _push_ewm_std)
