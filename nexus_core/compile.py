@@ -84,7 +84,7 @@ def call(function: Step, *arguments: Any) -> Any:
     if JIT:
         return function(*arguments)
     with np.errstate(all="ignore"):
-        return function(*(_Records(a) if _is_records(a) else a for a in arguments))
+        return function(*(_seen(each) for each in arguments))
 
 
 def cache_root() -> Path:
@@ -105,8 +105,10 @@ def prune(days: float = 30.0) -> int:
     return len(old)
 
 
-def _is_records(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.names is not None
+def _seen(value: Any) -> Any:
+    if isinstance(value, np.void):
+        return _Record(value)
+    return _Records(value) if isinstance(value, np.ndarray) and value.dtype.names is not None else value
 
 
 class _Record:
@@ -119,25 +121,27 @@ class _Record:
 
     def __getattr__(self, field: str) -> Any:
         try:
-            value = self._void[field]
+            return _seen(self._void[field])
         except ValueError:
             raise AttributeError(field) from None
-        return _Record(value) if isinstance(value, np.void) else value
 
     def __setattr__(self, field: str, value: Any) -> None:
         self._void[field] = value
 
 
 class _Records:
-    """An array of records that hands out records with attributes."""
+    """An array of records that hands out records with attributes, or shorter arrays of them."""
 
     __slots__ = ("_array", "shape", "size")
 
     def __init__(self, array: Any) -> None:
         self._array, self.shape, self.size = array, array.shape, array.size
 
-    def __getitem__(self, index: Any) -> _Record:
-        return _Record(self._array[index])
+    def __getitem__(self, index: Any) -> Any:
+        return _seen(self._array[index])
+
+    def __setitem__(self, index: Any, record: _Record) -> None:
+        self._array[index] = object.__getattribute__(record, "_void")
 
     def __len__(self) -> int:
         return len(self._array)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -127,9 +128,11 @@ def warm() -> None:
     compile.call(_reach(), np.zeros(0, ROW), np.zeros(2, np.int64), np.zeros(1, np.int64), 0, np.zeros(1, np.int64))
 
 
+@cache
 def _merge() -> compile.Step:
     return compile.entry("merge", _MERGE, {"LAST": np.iinfo(np.int64).max})
 
 
+@cache
 def _reach() -> compile.Step:
     return compile.entry("reach", _REACH, {})

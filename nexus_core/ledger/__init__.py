@@ -1,0 +1,189 @@
+"""The ledger: orders, positions and money as flat records, advanced by one compiled pass.
+
+Backtest, paper and live advance the same ledger. On paper the pass matches orders itself; with a venue it
+books what the venue reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from attrs import define
+
+from nexus_core import compile
+from nexus_core.config import Risk
+from nexus_core.errors import ConfigError
+from nexus_core.ledger import judge, loop, money
+from nexus_core.ledger.loop import CostStep, GateStep
+from nexus_core.records import (
+    ACCOUNT,
+    DECISION,
+    EVENT,
+    INSTRUMENT,
+    OPINION,
+    ORDER,
+    POSITION,
+    ROW,
+    SLOTS,
+    VERDICT,
+    Records,
+    empty,
+)
+from nexus_core.types import Instrument, to_units
+
+__all__ = ["CostStep", "GateStep", "Judged", "Ledger", "Written", "instrument_records", "rules"]
+
+_BUFFER = 4096
+"""Records that the pass writes before it hands them over."""
+
+_TRACES = {"orders": judge.TRACE_ORDERS, "approved": judge.TRACE_APPROVED, "full": judge.TRACE_FULL}
+_SIZINGS = {
+    "fixed-risk": judge.FIXED_RISK,
+    "fixed-quantity": judge.FIXED_QUANTITY,
+    "fixed-notional": judge.FIXED_NOTIONAL,
+}
+_OPPOSITES = {"close": judge.CLOSE, "reverse": judge.REVERSE, "ignore": judge.IGNORE}
+
+
+@define
+class Judged:
+    """What the market pass hands to the ledger pass: columns over a chunk's rows."""
+
+    directions: Any
+    confidences: Any
+    reasons: Any
+    values: Any
+    limits: Any
+    market: Any
+    """A row of values for each market gate."""
+    signals: Any
+    scores: Any
+
+
+@define
+class Written:
+    """Records the pass has written, in the order of time."""
+
+    events: Records
+    decisions: Records
+    verdicts: Records
+    opinions: Records
+
+
+class Ledger:
+    """Orders, positions and money of one account, and the compiled pass over them."""
+
+    def __init__(
+        self,
+        instruments: Sequence[Instrument],
+        gates: Sequence[GateStep],
+        fee: CostStep,
+        slippage: CostStep,
+        rules: Records,
+        capital: int,
+        market_limits: Any,
+        asked: Any,
+        layers: Any,
+        strategies: int,
+    ) -> None:
+        symbols = len(instruments)
+        self.account = empty(ACCOUNT)
+        self.account["cash"] = self.account["peak"] = capital
+        self.account["day_start"] = self.account["week_start"] = capital
+        self.positions = empty(POSITION, symbols)
+        self.orders = np.zeros((symbols, SLOTS), ORDER)
+        self._instruments = instrument_records(instruments)
+        self._rules, self._proposal = rules, empty(judge.PROPOSAL)
+        self._entry, self._gates, self._costs = loop.build(gates, fee, slippage)
+        self._market_limits, self._asked, self._layers = market_limits, asked, layers
+        self._used, self._strategies = np.zeros(4, np.int64), strategies
+        self._most = 4 * symbols + loop.ROOM
+        gates_asked = len(layers)
+        self._buffers: tuple[Records, Records, Records, Records] = (
+            empty(EVENT, _BUFFER + 2 * self._most),
+            empty(DECISION, _BUFFER),
+            empty(VERDICT, _BUFFER + 2 * gates_asked),
+            empty(OPINION, _BUFFER + 2 * strategies),
+        )
+
+    @property
+    def run_hash(self) -> str:
+        """Return the run hash so far."""
+        return money.run_hash(self.account[0])
+
+    def records(self) -> dict[str, Records]:
+        """Return the records that are the ledger's whole state, to save or to restore into."""
+        return {"account": self.account, "positions": self.positions, "orders": self.orders}
+
+    def advance(self, rows: Records, order: Any, judged: Judged, told: Records) -> Iterator[Written]:
+        """Take `rows[order]`, after what was `told` before them; yield what was written as buffers fill.
+
+        The yielded records are views that the next step overwrites.
+        """
+        events, decisions, verdicts, opinions = buffers = self._room_for(len(told))
+        at, none = 0, told[:0]
+        while at < len(order) or len(told):
+            self._used[:] = 0
+            at = self._ledger_pass(rows, order, at, judged, told, *buffers)
+            told = none
+            used = self._used
+            yield Written(events[: used[0]], decisions[: used[1]], verdicts[: used[2]], opinions[: used[3]])
+
+    def warm(self) -> None:
+        """Compile the pass, or load it from the cache, by running over no rows."""
+        none = np.zeros((self._strategies, 0))
+        judged = Judged(
+            *(np.zeros(0, kind) for kind in (np.int8, np.float64, np.int16, np.float64, np.float64)),
+            np.zeros((len(self._market_limits), 0)),
+            none.astype(np.int8),
+            none,
+        )
+        self._ledger_pass(np.zeros(0, ROW), np.zeros(0, np.int64), 0, judged, empty(EVENT, 0), *self._buffers)
+
+    @property
+    def entry(self) -> compile.Step:
+        """Return the compiled pass."""
+        return self._entry
+
+    def _room_for(self, told: int) -> tuple[Records, Records, Records, Records]:
+        events, *others = self._buffers
+        if len(events) < (told + 2) * self._most:
+            events = empty(EVENT, 2 * (told + 2) * self._most)
+            self._buffers = (events, *others)
+        return self._buffers
+
+    def _ledger_pass(self, rows: Records, order: Any, at: int, judged: Judged, told: Records, *buffers: Any) -> int:
+        return compile.call(
+            self._entry, rows, order, at,
+            judged.directions, judged.confidences, judged.reasons, judged.values, judged.limits,
+            judged.market, self._market_limits, self._asked, judged.signals, judged.scores,
+            self.account, self.positions, self.orders, self._instruments, self._rules, self._proposal,
+            self._gates, self._costs, told, self._layers, *buffers, self._used,
+        )  # fmt: skip
+
+
+def instrument_records(instruments: Sequence[Instrument]) -> Records:
+    """Return the instruments as the records that steps read."""
+    made = empty(INSTRUMENT, len(instruments))
+    for one, each in zip(made, instruments, strict=True):
+        if each.inverse:
+            raise ConfigError(f"{each.symbol}: inverse contracts cannot be traded. Choose a linear one.")
+        one["tick"], one["lot"] = to_units(each.tick), max(1, to_units(each.lot))
+        one["min_notional"], one["multiplier"] = to_units(each.min_notional), each.multiplier
+        one["margin_rate"], one["shortable"] = to_units(each.margin_rate), each.shortable
+    return made
+
+
+def rules(risk: Risk, trace: str, on_paper: bool) -> Records:
+    """Return the settings that the pass reads, as a record."""
+    made = empty(judge.RULES)
+    made["quantity"], made["notional"] = to_units(risk.quantity), to_units(risk.notional)
+    made["risk_fraction"], made["max_position"] = risk.risk_fraction, risk.max_position_size
+    made["stop_loss"], made["take_profit"] = to_units(risk.stop_loss_pct), to_units(risk.take_profit_pct)
+    made["breaker_loss"], made["breaker_rejects"] = risk.breaker_loss, risk.breaker_rejects
+    made["sizing"], made["on_opposite"] = _SIZINGS[risk.sizing], _OPPOSITES[risk.on_opposite]
+    made["allow_short"], made["brackets"] = risk.allow_short, risk.brackets
+    made["on_paper"], made["trace"] = on_paper, _TRACES[trace]
+    return made

@@ -1,0 +1,148 @@
+"""From a direction to an approved order: opposite signals, size, bracket prices, and the facts gates judge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nexus_core.compile import step
+from nexus_core.ledger.money import LARGEST, fits, product, units
+from nexus_core.records import UNIT
+from nexus_core.types import Mode
+
+NORMAL, PAUSED, REDUCED, EMERGENCY = (int(mode) for mode in Mode)
+
+KERNEL_GATES = (
+    ("late", 1),
+    ("has-signal", 2),
+    ("direction", 4),
+    ("opposite", 4),
+    ("safety-mode", 6),
+    ("shorting", 6),
+    ("size", 6),
+    ("amounts", 6),
+)
+"""What the kernel itself answers, with the layer it speaks for. A plugin's gates are numbered after these."""
+
+LATE_ROW, NO_SIGNAL, NO_DIRECTION, OPPOSITE, SAFETY, SHORTING, SIZE, AMOUNTS = range(len(KERNEL_GATES))
+
+FIXED_RISK, FIXED_QUANTITY, FIXED_NOTIONAL = 0, 1, 2
+CLOSE, REVERSE, IGNORE = 0, 1, 2
+TRACE_ORDERS, TRACE_APPROVED, TRACE_FULL = 0, 1, 2
+
+RULES = np.dtype(
+    [
+        ("quantity", "i8"),  # of fixed-quantity
+        ("notional", "i8"),  # of fixed-notional
+        ("risk_fraction", "f8"),
+        ("max_position", "f8"),
+        ("stop_loss", "i8"),  # share of the price, in 1e-8
+        ("take_profit", "i8"),
+        ("breaker_loss", "f8"),
+        ("breaker_rejects", "i8"),
+        ("sizing", "i8"),
+        ("on_opposite", "i8"),
+        ("allow_short", "i8"),
+        ("brackets", "i8"),
+        ("on_paper", "b1"),
+        ("trace", "i8"),
+    ],
+    align=True,
+)
+
+PROPOSAL = np.dtype(
+    [
+        ("side", "i8"),
+        ("qty", "i8"),
+        ("price", "i8"),
+        ("notional", "i8"),
+        ("margin", "i8"),  # that the entry would hold
+        ("stop", "i8"),
+        ("target", "i8"),
+        ("equity", "i8"),
+        ("occupied", "i8"),  # orders and position that stand on the symbol
+        ("lot", "i8"),
+        ("min_notional", "i8"),
+        ("confidence", "f8"),
+    ],
+    align=True,
+)
+
+
+@step
+def round_down(qty: int, lot: int) -> int:
+    """Return the largest multiple of the lot that is not above the quantity."""
+    return qty if lot <= 1 else qty // lot * lot
+
+
+@step
+def size(rules: Any, account: Any, instrument: Any, price: int, confidence: float) -> int:
+    """Return the quantity of an entry by the configured rule, capped and in whole lots; -1 where it overflows."""
+    equity = float(account.cash + account.value)
+    per_unit = float(price) / UNIT * float(instrument.multiplier)
+    if rules.sizing == FIXED_QUANTITY:
+        wanted = float(rules.quantity)
+    elif rules.sizing == FIXED_NOTIONAL:
+        wanted = float(rules.notional) / per_unit
+    else:
+        wanted = min(rules.risk_fraction * confidence, rules.max_position) * equity / per_unit
+    if account.mode == REDUCED:
+        wanted *= 0.5
+    if not 0.0 <= wanted <= LARGEST / UNIT * 1e6:
+        return np.int64(0) if wanted < 0.0 else np.int64(-1)
+    qty = round_down(np.int64(wanted), instrument.lot)
+    return qty if fits(price, qty * instrument.multiplier) else np.int64(-1)
+
+
+@step
+def on_tick(price: int, tick: int) -> int:
+    """Return the price of the instrument's grid nearest to this one."""
+    return price if tick <= 1 else (price + tick // 2) // tick * tick
+
+
+@step
+def propose(rules: Any, account: Any, position: Any, instrument: Any, proposal: Any, row: Any, side: int,
+            confidence: float, reversing: bool) -> int:  # fmt: skip
+    """Fill in the facts of an entry; return the kernel gate that refuses it, or -1."""
+    if account.mode == PAUSED or account.mode == EMERGENCY:
+        return SAFETY
+    if side < 0 and (rules.allow_short == 0 or instrument.shortable == 0):
+        return SHORTING
+    price = units(row.close)
+    if price <= 0:
+        return AMOUNTS
+    qty = size(rules, account, instrument, price, confidence)
+    if qty < 0:
+        return AMOUNTS
+    if qty == 0:
+        return SIZE
+    proposal.side = side
+    proposal.qty = qty
+    proposal.price = price
+    proposal.notional = product(price, qty * instrument.multiplier)
+    proposal.margin = product(proposal.notional, instrument.margin_rate)
+    proposal.stop = np.int64(0)
+    proposal.target = np.int64(0)
+    if rules.brackets != 0:
+        proposal.stop = on_tick(price - side * product(price, rules.stop_loss), instrument.tick)
+        proposal.target = on_tick(price + side * product(price, rules.take_profit), instrument.tick)
+    proposal.equity = account.cash + account.value
+    standing = position.working != 0 or position.qty != 0
+    proposal.occupied = 1 if standing and not reversing else 0
+    proposal.lot = instrument.lot
+    proposal.min_notional = instrument.min_notional
+    proposal.confidence = confidence
+    return -1
+
+
+@step
+def trips(rules: Any, account: Any) -> bool:
+    """Tell whether the account's circuit breaker opens: too much lost, or too many rejects, this hour."""
+    if account.mode == PAUSED or account.mode == EMERGENCY:
+        return False
+    if rules.breaker_rejects > 0 and account.hour_rejects >= rules.breaker_rejects:
+        return True
+    if rules.breaker_loss <= 0.0 or account.hour_loss >= 0:
+        return False
+    return float(-account.hour_loss) >= rules.breaker_loss * float(account.cash + account.value)

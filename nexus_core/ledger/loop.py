@@ -1,0 +1,284 @@
+"""The ledger pass: one compiled loop over rows in the order of time.
+
+For each row: match the symbol's orders, mark its position, then judge what the market pass left alive.
+The loop is generated for a run, because its gates, fee and slippage are chosen when it is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nexus_core import compile
+from nexus_core.compile import step
+from nexus_core.ledger import judge, money, orders
+from nexus_core.records import Records
+from nexus_core.steps.tool import record
+from nexus_core.types import Outcome
+
+HOUR = 3_600_000_000_000
+DAY = 24 * HOUR
+WEEK = 7 * DAY
+MONDAY = 3 * DAY
+"""From the Monday before it to the first day of 1970."""
+
+ROOM = 32
+"""Events one row can write at the most, with room to spare; an emergency needs four more a symbol."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateStep:
+    """A gate of the ledger pass: its number in the trace, its layer, and its step with parameters."""
+
+    number: int
+    layer: int
+    step: compile.Step
+    params: Records
+    refuses: str
+    halves: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CostStep:
+    """A fee or slippage model: its step with parameters."""
+
+    step: compile.Step
+    params: Records
+
+
+@step
+def roll(account: Any, ts: int) -> None:
+    """Start the hour, day and week that a time lies in. A time on an edge belongs to what ends there."""
+    equity = account.cash + account.value
+    account.next_hour = -(-ts // HOUR) * HOUR
+    account.hour_loss = 0
+    account.hour_rejects = 0
+    if ts > account.next_day:
+        account.next_day = -(-ts // DAY) * DAY
+        account.day_start = equity
+    if ts > account.next_week:
+        account.next_week = -(-(ts + MONDAY) // WEEK) * WEEK - MONDAY
+        account.week_start = equity
+
+
+@step
+def note(account: Any, verdicts: Any, used: Any, gate: int, value: float, limit: float, passed: bool) -> None:
+    """Write one gate's verdict, and fold it into the run hash."""
+    verdict = verdicts[used[orders.VERDICTS]]
+    used[orders.VERDICTS] += 1
+    verdict.value = value
+    verdict.limit = limit
+    verdict.gate = gate
+    verdict.passed = passed
+    money.fold(account, money.word(gate), money.bits(value), money.bits(limit), money.word(1 if passed else 0))
+
+
+@step
+def recall(verdicts: Any, used: Any, first: int, count: int, column: Any, limits: Any, refused: int) -> None:
+    """Write the verdicts of the first `count` market gates on one row; `refused` is the gate that failed."""
+    for g in range(count):
+        verdict = verdicts[used[orders.VERDICTS]]
+        used[orders.VERDICTS] += 1
+        verdict.value = column[g]
+        verdict.limit = limits[g]
+        verdict.gate = first + g
+        verdict.passed = first + g != refused
+
+
+@step
+def fold_market(account: Any, first: int, count: int, column: Any) -> None:
+    """Fold the market gates' values on a row that reached the ledger's gates into the run hash."""
+    for g in range(count):
+        money.fold(account, money.word(first + g), money.bits(column[g]), money.word(0), money.word(1))
+
+
+@step
+def opine(opinions: Any, used: Any, signals: Any, scores: Any) -> int:
+    """Write each strategy's signal on one row that is not neutral; return how many there were."""
+    count = 0
+    for k in range(signals.size):
+        if signals[k] != 0:
+            opinion = opinions[used[orders.OPINIONS]]
+            used[orders.OPINIONS] += 1
+            opinion.score = scores[k]
+            opinion.strategy = k
+            opinion.signal = signals[k]
+            count += 1
+    return count
+
+
+_GATE = """
+                value = gate_{k}(row, account, position, proposal, gates.g{k})
+                limit = gates.g{k}.limit{half}
+                passed = value {sign} limit
+                note(account, verdicts, used, {number}, value, limit, passed)
+                if not passed:
+                    reason = {number}
+                    break"""
+
+_PASS = '''
+def entry(rows, order, at, directions, confidences, reasons, values, limits, market, market_limits, asked,
+          signals, scores, accounts, positions, orders, instruments, all_rules, proposals, all_gates, all_costs,
+          told, layers, events, decisions, verdicts, opinions, used):
+    account = accounts[0]
+    rules = all_rules[0]
+    proposal = proposals[0]
+    gates = all_gates[0]
+    costs = all_costs[0]
+    on_paper = rules.on_paper
+    trace = rules.trace
+    for j in range(told.size):
+        if told[j].kind == MODE:
+            switch(account, positions, orders, events, used, told[j].mode, told[j].ts, told[j].reason, on_paper)
+        else:
+            report(account, positions, orders, instruments, events, used, told[j])
+    for n in range(at, order.size):
+        if (
+            used[EVENTS] + ROOM > events.size
+            or used[DECISIONS] + 1 > decisions.size
+            or used[VERDICTS] + layers.size > verdicts.size
+            or used[OPINIONS] + signals.shape[0] > opinions.size
+        ):
+            return n
+        i = order[n]
+        row = rows[i]
+        s = row.symbol
+        ts = row.ts
+        position = positions[s]
+        instrument = instruments[s]
+        before = used[EVENTS]
+        if ts > account.next_hour:
+            roll(account, ts)
+        if position.working != 0 and on_paper:
+            opened = units(row.open)
+            high = units(row.high)
+            low = units(row.low)
+            if opened > 0 and high > 0 and low > 0:
+                for turn in range(TURNS.size):
+                    slot = TURNS[turn]
+                    if (position.working >> slot) & 1 == 0:
+                        continue
+                    work = orders[s, slot]
+                    if work.expires > 0 and ts > work.expires:
+                        end(account, position, work, events, used, ORDER_EXPIRED, ts, -1)
+                        continue
+                    price = touched(work, opened, high, low)
+                    if price <= 0:
+                        continue
+                    if work.kind != LIMIT:
+                        price += work.side * product(price, units(slippage(row, work, costs.slippage)))
+                    qty = work.qty - work.filled
+                    if slot != ENTRY_SLOT:
+                        qty = min(qty, abs(position.qty))
+                    rate = fee(row, work, account, costs.fee)
+                    if not can_book(account, instrument, qty, price) or not -1.0 < rate < 1.0:
+                        end(account, position, work, events, used, ORDER_REJECTED, ts, AMOUNTS)
+                        continue
+                    charge = product(product(price, qty * instrument.multiplier), np.int64(np.rint(rate * 1e8)))
+                    settle(account, position, orders, instrument, events, used, work, qty, price, charge, ts, True)
+        if position.qty != 0:
+            mark(account, position, instrument, row.close)
+        if used[EVENTS] != before and trips(rules, account):
+            switch(account, positions, orders, events, used, PAUSED, ts, SAFETY, on_paper)
+        direction = directions[i]
+        number = np.int64(0)
+        outcome = SKIPPED
+        reason = -1
+        value = 0.0
+        limit = 0.0
+        wrote = used[VERDICTS]
+        if direction == 0:
+            reason = reasons[i]
+            value = values[i]
+            limit = limits[i]
+        else:
+            wants = True
+            reversing = False
+            if position.qty != 0 and (position.qty > 0) != (direction > 0) and rules.on_opposite != IGNORE:
+                number = close_out(account, position, orders, events, used, ts, ts, s, on_paper)
+                reversing = rules.on_opposite == REVERSE and number > 0
+                reason = OPPOSITE
+                wants = reversing
+            fold_market(account, FIRST, market.shape[0], market[:, i])
+            if trace > TRACE_ORDERS:
+                recall(verdicts, used, FIRST, market.shape[0], market[:, i], market_limits, -1)
+            while wants:
+                reason = -1
+                proposal.occupied = 1 if (position.working != 0 or position.qty != 0) and not reversing else 0
+{early}
+                reason = propose(rules, account, position, instrument, proposal, row, direction, confidences[i],
+                                 reversing)
+                if reason >= 0:
+                    break
+{late}
+                number = place(account, position, orders, events, used, ENTRY_SLOT, ts, ts, s, direction, MARKET,
+                               proposal.qty, proposal.price, proposal.stop, proposal.target, -1, on_paper)
+                break
+            if number > 0:
+                outcome = APPROVED
+                account.approved += 1
+            elif layers[reason] >= 6:
+                outcome = REJECTED
+                account.rejected += 1
+        account.decisions += 1
+        equity = account.cash + account.value
+        fold(account, word(ts), word((s * 4 + outcome) * 65536 + reason + 1), bits(value), word(equity))
+        if trace == TRACE_FULL or number > 0 or (trace == TRACE_APPROVED and direction != 0):
+            if direction == 0 and trace == TRACE_FULL:
+                recall(verdicts, used, FIRST, asked[reason], market[:, i], market_limits, reason)
+            decision = decisions[used[DECISIONS]]
+            used[DECISIONS] += 1
+            decision.ts = ts
+            decision.value = value
+            decision.limit = limit
+            decision.confidence = confidences[i]
+            decision.equity = equity
+            decision.order = number
+            decision.symbol = s
+            decision.reason = reason
+            decision.verdicts = used[VERDICTS] - wrote
+            decision.opinions = opine(opinions, used, signals[:, i], scores[:, i])
+            decision.outcome = outcome
+            decision.direction = direction
+            decision.mode = account.mode
+        else:
+            used[VERDICTS] = wrote
+    return order.size
+'''
+
+TURNS = np.array([orders.EXIT_SLOT, orders.ENTRY_SLOT, orders.STOP_SLOT, orders.TARGET_SLOT])
+
+
+def build(gates: Sequence[GateStep], fee: CostStep, slippage: CostStep) -> tuple[compile.Step, Records, Records]:
+    """Return the pass for these gates and costs, with the records of their parameters."""
+    early = "".join(_gate(k, gate) for k, gate in enumerate(gates) if gate.layer < 6)
+    late = "".join(_gate(k, gate) for k, gate in enumerate(gates) if gate.layer >= 6)
+    bindings: dict[str, Any] = {f"gate_{k}": gate.step for k, gate in enumerate(gates)}
+    for room in (orders, judge, money):
+        bindings |= {name: value for name, value in vars(room).items() if name in _NAMES}
+    bindings |= {"fee": fee.step, "slippage": slippage.step, "np": np, "TURNS": TURNS, "ROOM": ROOM}
+    bindings |= {"roll": roll, "note": note, "recall": recall, "fold_market": fold_market, "opine": opine}
+    bindings |= {outcome.name: int(outcome) for outcome in Outcome} | {"FIRST": len(judge.KERNEL_GATES)}
+    bindings |= {"ORDER_EXPIRED": orders.EXPIRED, "ORDER_REJECTED": orders.REJECTED}
+    text = _PASS.format(early=early, late=late)
+    params = {f"g{k}": gate.params[0] for k, gate in enumerate(gates)} or {"none": 0}
+    costs = record(fee=fee.params[0], slippage=slippage.params[0])
+    return compile.entry("ledger", text, bindings), np.array([record(**params)]), np.array([costs])
+
+
+_PASSES = {"above": "<=", "from": "<", "below": ">="}
+
+
+def _gate(k: int, gate: GateStep) -> str:
+    half = " * (0.5 if account.mode == REDUCED else 1.0)" if gate.halves else ""
+    return _GATE.format(k=k, number=gate.number, half=half, sign=_PASSES[gate.refuses])
+
+
+_NAMES = frozenset(
+    "MODE EVENTS DECISIONS VERDICTS OPINIONS LIMIT MARKET ENTRY_SLOT switch report end touched settle mark "
+    "close_out place can_book product units fold word bits trips propose PAUSED REDUCED SAFETY AMOUNTS OPPOSITE "
+    "IGNORE REVERSE TRACE_ORDERS TRACE_APPROVED TRACE_FULL".split()
+)

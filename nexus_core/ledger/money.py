@@ -1,0 +1,126 @@
+"""Exact integer money, and the fold that sums a run up in 128 bits.
+
+All amounts are int64 in 1e-8. A product of two amounts is taken exactly and rounded half to even once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nexus_core.compile import step
+from nexus_core.records import UNIT
+
+LARGEST = 9.2e18
+"""Above this, in units, an amount is refused: it lies a quarter of a percent below the end of int64."""
+
+HALF = UNIT // 2
+HIGH_PRICE = 9.0e10
+"""The largest price or quantity, in whole units, that fits."""
+
+
+@step
+def units(x: float) -> int:
+    """Return a value in 1e-8, rounded half to even; -1 where it is NaN, negative or too large."""
+    if not 0.0 <= x <= HIGH_PRICE:
+        return -1
+    return np.int64(np.rint(x * 1e8))
+
+
+@step
+def fits(a: int, b: int) -> bool:
+    """Tell whether the product of two amounts can be held."""
+    return abs(float(a) * float(b)) <= LARGEST * UNIT
+
+
+@step
+def product(a: int, b: int) -> int:
+    """Return a x b / 1e8 rounded half to even. The caller has seen that it fits."""
+    negative = (a < 0) != (b < 0)
+    a, b = abs(a), abs(b)
+    a_whole = a // UNIT
+    b_whole = b // UNIT
+    a_part = a - a_whole * UNIT
+    b_part = b - b_whole * UNIT
+    low = a_part * b_part
+    carry = low // UNIT
+    rest = low - carry * UNIT
+    total = a_whole * b_whole * UNIT + a_whole * b_part + a_part * b_whole + carry
+    if rest > HALF or (rest == HALF and total & 1 == 1):
+        total += 1
+    return -total if negative else total
+
+
+@step
+def share(amount: int, part: int, whole: int) -> int:
+    """Return amount x part / whole rounded half to even, for 0 <= part <= whole and whole > 0.
+
+    Long division, a bit at a time: the product may need 126 bits, and this is called on partial closes only.
+    """
+    negative = amount < 0
+    amount = abs(amount)
+    quotient = amount // whole * part
+    left = amount % whole
+    # quotient and rest of left x part / whole, by doubling
+    add = np.int64(0)
+    rest = np.int64(0)
+    for bit in range(62, -1, -1):
+        add *= 2
+        if rest >= whole - rest:
+            rest -= whole - rest
+            add += 1
+        else:
+            rest += rest
+        if (part >> bit) & 1 == 1:
+            if rest >= whole - left:
+                rest -= whole - left
+                add += 1
+            else:
+                rest += left
+    total = quotient + add
+    if rest > whole - rest or (rest == whole - rest and total & 1 == 1):
+        total += 1
+    return -total if negative else total
+
+
+_P1 = np.uint64(0x9E3779B97F4A7C15)
+_P2 = np.uint64(0xC2B2AE3D27D4EB4F)
+_P3 = np.uint64(0x165667B19E3779F9)
+_P4 = np.uint64(0xD6E8FEB86659FD93)
+_P5 = np.uint64(0xFF51AFD7ED558CCD)
+_P6 = np.uint64(0xA0761D6478BD642F)
+_R29, _R32, _R35 = np.uint64(29), np.uint64(32), np.uint64(35)
+_NAN = np.uint64(0x7FF8000000000000)
+
+
+@step
+def bits(x: float) -> np.uint64:
+    """Return the bits of a float64; every NaN gives the same, and -0 gives those of 0."""
+    if x != x:
+        return _NAN
+    return np.float64(x + 0.0).view(np.uint64)
+
+
+@step
+def fold(account: Any, a: np.uint64, b: np.uint64, c: np.uint64, d: np.uint64) -> None:
+    """Fold four words into the run hash: multiply, cross the two lanes, and turn."""
+    low = account.hash_low
+    high = account.hash_high
+    x = (a + _P1) * _P2 + (b + _P3) * _P4
+    y = (c + _P2) * _P5 + (d + _P4) * _P6
+    low = (low ^ (x + (y >> _R29))) * _P1
+    high = (high ^ (y + (x >> _R32))) * _P5
+    account.hash_low = low ^ (high >> _R35)
+    account.hash_high = high ^ (low >> _R29)
+
+
+@step
+def word(x: int) -> np.uint64:
+    """Return an integer as the word the fold takes."""
+    return np.uint64(x)
+
+
+def run_hash(account: Any) -> str:
+    """Return the run hash so far as 32 hexadecimal digits."""
+    return f"{int(account['hash_low']):016x}{int(account['hash_high']):016x}"
