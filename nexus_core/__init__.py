@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nexus_core.broker import Broker, FeeModel, SlippageModel
     from nexus_core.compile import step
     from nexus_core.gates import Gate
-    from nexus_core.market.feed import Feed, Market
+    from nexus_core.feed import Feed, Market
     from nexus_core.strategy import Param, Strategy
 
 __version__ = "0.1.0"
@@ -26,8 +26,8 @@ _HOMES = {
     "SlippageModel": "nexus_core.broker",
     "step": "nexus_core.compile",
     "Gate": "nexus_core.gates",
-    "Feed": "nexus_core.market.feed",
-    "Market": "nexus_core.market.feed",
+    "Feed": "nexus_core.feed",
+    "Market": "nexus_core.feed",
     "Param": "nexus_core.strategy",
     "Strategy": "nexus_core.strategy",
 }

@@ -108,7 +108,8 @@ def prune(days: float = 30.0) -> int:
 def _seen(value: Any) -> Any:
     if isinstance(value, np.void):
         return _Record(value)
-    return _Records(value) if isinstance(value, np.ndarray) and value.dtype.names is not None else value
+    dtype: Any = getattr(value, "dtype", None)
+    return _Records(value) if dtype is not None and dtype.names is not None else value
 
 
 class _Record:

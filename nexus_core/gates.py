@@ -77,6 +77,8 @@ class Gate(Plugin):
     """Which values: above the limit, from the limit on, or below the limit."""
     halves: ClassVar[bool] = False
     """Whether the limit is halved in the safety mode REDUCED."""
+    setting: ClassVar[str] = ""
+    """The risk setting that its limit follows, unless a limit is given."""
     guard: ClassVar[bool] = False
     """Whether it can refuse only if an earlier gate is loosened."""
     before: ClassVar[str] = ""

@@ -66,7 +66,7 @@ class Plugin:
         for key in given:
             if key not in declared:
                 raise ConfigError(f"{who}: unknown parameter {key}.{hint(key, declared)}")
-        self.params = Parameters({k: p.checked(who, given.get(k, p.default)) for k, p in declared.items()})
+        self.params: Any = Parameters({k: p.checked(who, given.get(k, p.default)) for k, p in declared.items()})
 
     @classmethod
     def parameters(cls) -> dict[str, Param]:
@@ -84,7 +84,7 @@ class Strategy(Plugin):
 
     category: ClassVar[str]
     needs: ClassVar[set[str]] = {"bar"}
-    warmup: int = 0
+    warmup: Any = 0
     """Rows before which it is absent. A property may compute it from the parameters."""
     horizon: int = 60
     """Rows until a signal is judged."""

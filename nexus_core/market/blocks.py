@@ -7,7 +7,7 @@ A tick is one instant over all symbols. A block is a run of whole ticks of one c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -105,16 +105,18 @@ class Block:
     """The run's number of the block's first tick."""
 
 
-def blocks(chunk: Chunk, tick: int, size: int, edges: Any) -> Iterator[Block]:
+def blocks(chunk: Chunk, tick: int, size: int, edges: Any, stops: Sequence[int] = ()) -> Iterator[Block]:
     """Cut a chunk, whose first tick has the run's number `tick`, into blocks of at most `size` ticks.
 
     `edges(time)` gives the first epoch edge at or after a time, in nanoseconds; no block reaches across
-    one. A tick stamped exactly at an edge is the last of its epoch.
+    one. A tick stamped exactly at an edge is the last of its epoch. At the tick numbers in `stops`, which
+    rise, a block begins.
     """
     first, at = chunk.starts[:-1].copy(), 0
     while at < chunk.ticks:
         edge = edges(int(chunk.times[at]))
-        to = min(at + size, int(np.searchsorted(chunk.times, edge, side="right")), chunk.ticks)
+        stop = next((each - tick for each in stops if each - tick > at), chunk.ticks)
+        to = min(at + size, int(np.searchsorted(chunk.times, edge, side="right")), stop, chunk.ticks)
         last = np.empty_like(first)
         compile.call(_reach(), chunk.rows, chunk.starts, first, chunk.times[to - 1], last)
         order = chunk.order[chunk.bounds[at] : chunk.bounds[to]]

@@ -2,7 +2,38 @@
 
 from nexus_core.steps.averages import mean as ewm
 from nexus_core.steps.averages import std as ewm_std
-from nexus_core.steps.plain import clip, exp, log, sqrt, squash
+from nexus_core.steps.moments import mean as rolling_mean
+from nexus_core.steps.moments import std as rolling_std
+from nexus_core.steps.plain import clip, exp, log, sqrt, squash, tanh
+from nexus_core.steps.ranges import average as atr
+from nexus_core.steps.ranges import bar as true_range
+from nexus_core.steps.reversion import speed as half_life
+from nexus_core.steps.sessions import vwap as session_vwap
 from nexus_core.steps.tool import Tool, record
+from nexus_core.steps.windows import back as lag
+from nexus_core.steps.windows import highest as rolling_max
+from nexus_core.steps.windows import lowest as rolling_min
+from nexus_core.steps.windows import total as rolling_sum
 
-__all__ = ["Tool", "clip", "ewm", "ewm_std", "exp", "log", "record", "sqrt", "squash"]
+__all__ = [
+    "Tool",
+    "atr",
+    "clip",
+    "ewm",
+    "ewm_std",
+    "exp",
+    "half_life",
+    "lag",
+    "log",
+    "record",
+    "rolling_max",
+    "rolling_mean",
+    "rolling_min",
+    "rolling_std",
+    "rolling_sum",
+    "session_vwap",
+    "sqrt",
+    "squash",
+    "tanh",
+    "true_range",
+]

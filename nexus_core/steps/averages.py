@@ -11,15 +11,16 @@ from nexus_core.steps.tool import Tool, record
 
 
 def ewm(span: float) -> np.void:
-    """Exponentially weighted mean: weight 2 / (span + 1) for the newest value, started at the first.
+    """Give the exponentially weighted mean: weight 2 / (span + 1) for the newest value, started at the first.
 
-    A NaN is skipped. Until a value has come the mean is NaN.
+    `push(state, x)` answers in the unit of `x`. NaN and infinity are skipped: the mean stays. Until a value
+    has come the mean is NaN.
     """
     return record(n=0, weight=2.0 / (span + 1.0), mean=math.nan)
 
 
 def _push_ewm(state: Any, x: float) -> float:
-    if x == x:
+    if x - x == 0.0:
         if state.n == 0:
             state.mean = x
         else:
@@ -29,15 +30,17 @@ def _push_ewm(state: Any, x: float) -> float:
 
 
 def ewm_std(span: float) -> np.void:
-    """Exponentially weighted standard deviation around the exponentially weighted mean of the same span.
+    """Give the exponentially weighted standard deviation around the mean of `ewm` with the same span.
 
     The variance follows West (1979), *Updating mean and variance estimates*, with constant weight.
+    `push(state, x)` answers in the unit of `x`. NaN and infinity are skipped. Until a value has come it is
+    NaN, at the first value 0.
     """
     return record(n=0, weight=2.0 / (span + 1.0), mean=math.nan, var=0.0)
 
 
 def _push_ewm_std(state: Any, x: float) -> float:
-    if x == x:
+    if x - x == 0.0:
         if state.n == 0:
             state.mean = x
         else:
@@ -45,7 +48,7 @@ def _push_ewm_std(state: Any, x: float) -> float:
             state.var = (1.0 - state.weight) * (state.var + move * (x - state.mean))
             state.mean += move
         state.n += 1
-    return math.sqrt(state.var) if state.n > 0 else math.nan
+    return np.sqrt(state.var) if state.n > 0 else state.mean
 
 
 mean = Tool(ewm, _push_ewm)

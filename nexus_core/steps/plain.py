@@ -1,45 +1,56 @@
-"""Functions of one value that give the same bits compiled and as plain Python."""
+"""Functions of one value that give the same bits compiled and as plain Python.
+
+They answer with NumPy's float, whose division by zero gives infinity or NaN, as compiled code does.
+"""
 
 from __future__ import annotations
 
 import math
+
+import numpy as np
 
 from nexus_core.compile import step
 
 
 @step
 def exp(x: float) -> float:
-    """Return e to the power of `x`; infinity where that is too large."""
+    """Return e to the power of `x`; infinity where that is too large. NaN stays NaN."""
     if x > 709.782712893384:
-        return math.inf
-    return math.exp(x)
+        return np.float64(np.inf)
+    return np.float64(math.exp(x))
 
 
 @step
 def log(x: float) -> float:
-    """Return the natural logarithm of `x`; NaN below zero, minus infinity at zero."""
+    """Return the natural logarithm of `x`; NaN below zero, minus infinity at zero. NaN stays NaN."""
     if x > 0.0:
-        return math.log(x)
-    return -math.inf if x == 0.0 else math.nan
+        return np.float64(math.log(x))
+    return np.float64(-np.inf if x == 0.0 else np.nan)
 
 
 @step
 def sqrt(x: float) -> float:
-    """Return the square root of `x`; NaN below zero."""
-    return math.sqrt(x) if x >= 0.0 else math.nan
+    """Return the square root of `x`; NaN below zero. NaN stays NaN."""
+    return np.float64(math.sqrt(x) if x >= 0.0 else np.nan)
+
+
+@step
+def tanh(x: float) -> float:
+    """Return the hyperbolic tangent of `x`, in [-1, 1]. NaN stays NaN."""
+    return np.float64(math.tanh(x))
 
 
 @step
 def squash(x: float) -> float:
-    """Map a strength in [0, infinity) to a score in [0, 1): x / (1 + x); below zero, and for NaN, 0."""
+    """Map a strength in [0, infinity) to a score in [0, 1]: x / (1 + x); below zero, and for NaN, 0."""
     if not x > 0.0:
-        return 0.0
-    return 1.0 if x == math.inf else x / (1.0 + x)
+        return np.float64(0.0)
+    return np.float64(1.0 if x == np.inf else x / (1.0 + x))
 
 
 @step
 def clip(x: float, low: float, high: float) -> float:
-    """Return `x` held within [low, high]; NaN stays NaN."""
+    """Return `x` held within [low, high]. NaN stays NaN."""
     if x < low:
-        return low
-    return high if x > high else x
+        return np.float64(low)
+    return np.float64(high if x > high else x)

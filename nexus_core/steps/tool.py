@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from nexus_core.compile import step
+from nexus_core.compile import Step, step
+from nexus_core.errors import PluginError
 
 
 class Tool(ModuleType):
@@ -17,14 +17,15 @@ class Tool(ModuleType):
     It is a module because compiled steps can look up functions in modules.
     """
 
-    push: Callable[..., Any]
+    push: Step
 
-    def __init__(self, start: Callable[..., np.void], push: Callable[..., Any]) -> None:
+    def __init__(self, start: Step, push: Step) -> None:
         super().__init__(start.__name__, start.__doc__)
         self.start = start
         self.push = step(push)
 
     def __call__(self, *args: Any, **kwargs: Any) -> np.void:
+        """Return the first state."""
         return self.start(*args, **kwargs)
 
 
@@ -32,7 +33,7 @@ def record(**fields: Any) -> np.void:
     """Return one record whose fields hold these values: bool, int, float, arrays, or other records."""
     parts = {name: as_part(value) for name, value in fields.items()}
     dtype = np.dtype([(name, part.dtype, part.shape) for name, part in parts.items()], align=True)
-    made = np.zeros((), dtype)
+    made: Any = np.zeros((), dtype)
     for name, part in parts.items():
         made[name] = part
     return made[()]
@@ -52,3 +53,13 @@ def as_part(value: Any) -> np.ndarray[Any, Any]:
 def capacity(window: int) -> int:
     """Return the smallest power of two that holds `window` values, so that few sizes are ever compiled."""
     return 1 << max(int(window) - 1, 0).bit_length()
+
+
+def checked(tool: str, rows: Any, least: int = 1) -> int:
+    """Return `rows` if it is a whole number of at least `least`; else raise with the tool's name."""
+    if isinstance(rows, bool) or not isinstance(rows, int) or rows < least:
+        raise PluginError(
+            f"steps.{tool}: the number of rows was {rows!r}, must be a whole number of at least {least}. "
+            "Give the parameter it comes from that lower bound."
+        )
+    return rows

@@ -28,6 +28,7 @@ class PositionSize(Gate):
 
     nexus_api = 1
     layer, passes, halves = 6, "ledger", True
+    setting = "max_position_size"
     limit = Param(0.10, low=0.0001, high=100.0, help="share of equity; 0.10 is 10 %")
 
     @staticmethod
@@ -41,6 +42,7 @@ class DailyLoss(Gate):
 
     nexus_api = 1
     layer, passes, refuses, halves = 6, "ledger", "from", True
+    setting = "max_daily_loss"
     limit = Param(0.02, low=0.0001, high=1.0, help="share of the equity the day began with; 0.02 is 2 %")
 
     @staticmethod
@@ -54,6 +56,7 @@ class WeeklyLoss(Gate):
 
     nexus_api = 1
     layer, passes, refuses, halves = 6, "ledger", "from", True
+    setting = "max_weekly_loss"
     limit = Param(0.05, low=0.0001, high=1.0, help="share of the equity the week began with; 0.05 is 5 %")
 
     @staticmethod
@@ -67,6 +70,7 @@ class Drawdown(Gate):
 
     nexus_api = 1
     layer, passes, refuses, halves = 6, "ledger", "from", True
+    setting = "max_drawdown"
     limit = Param(0.15, low=0.0001, high=1.0, help="share of the highest equity; 0.15 is 15 %")
 
     @staticmethod

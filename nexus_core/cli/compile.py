@@ -1,0 +1,42 @@
+"""`nexus compile`."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from nexus_core.cli import output
+
+app = typer.Typer()
+
+
+@app.command()
+def compile(
+    everything: Annotated[bool, typer.Option("--all", help="Every installed strategy, not only the settings'.")] = False,
+    config: output.Config = None,
+    sets: output.Sets = None,
+    as_json: output.Json = False,
+) -> None:
+    """Compile what a run will use, so that the next one starts at once."""
+    from nexus_core import log, plugins
+    from nexus_core.compile import cache_root, prune
+    from nexus_core.config import load
+    from nexus_core.engine import assemble
+
+    given = list(sets or [])
+    if everything:
+        names = [each.name for each in plugins.offers() if each.kind == "strategies"]
+        given.append(f"run.strategies={','.join(names)}")
+    begun, done = time.perf_counter(), []
+
+    def progress(text: str) -> None:
+        log.info("%s", text)
+        done.append(text.removeprefix("compiling "))
+
+    assemble(load(config, sets=given).settings).engine.warm(progress)
+    pruned, seconds = prune(), time.perf_counter() - begun
+    data = {"compiled": done, "pruned": pruned, "seconds": seconds, "cache": str(cache_root())}
+    what = f"compiled {', '.join(done)}" if done else "everything was compiled already"
+    output.show(as_json, data, [f"{what} ({seconds:.1f} s, {cache_root()})"])

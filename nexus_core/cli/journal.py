@@ -1,0 +1,65 @@
+"""`nexus journal`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from nexus_core.cli import output
+
+app = typer.Typer()
+
+KINDS = {1: "APPROVED", 2: "MOVED", 3: "FILLED", 4: "MODE"}
+
+
+@app.command()
+def journal(
+    run: Annotated[str | None, typer.Argument(help="Id of the run; the newest without it.")] = None,
+    limit: Annotated[int, typer.Option(help="The newest so many events; 0 for all.", min=0)] = 20,
+    out: output.Out = None,
+    as_json: output.Json = False,
+) -> None:
+    """List the events of a run: approvals, fills, mode changes."""
+    from nexus_core import runs
+    from nexus_core.journal import Journal
+
+    folder = runs.open_run(runs.home(out), run)
+    facts = runs.manifest(folder)
+    with Journal(folder) as book:
+        last = book.last()
+        events = book.events(max(1, last.events - limit + 1) if last and limit else 1)
+    data = [_described(each, facts) for each in events]
+    head = ("seq", "time", "event", "order", "what", "quantity", "price", "fee", "cash after")
+    output.show(as_json, data, output.table([_line(each) for each in data], head) if data else ["no events yet"])
+
+
+def _described(event: Any, facts: Any) -> dict[str, Any]:
+    from nexus_core.types import Mode, OrderKind, OrderState, Purpose, Side, from_units, iso, order_name
+
+    kind = int(event["kind"])
+    made: dict[str, Any] = {"seq": int(event["seq"]), "time": iso(int(event["ts"])), "event": KINDS[kind]}
+    if KINDS[kind] == "MODE":
+        made["mode"] = Mode(int(event["mode"])).name
+    else:
+        symbol = facts["settings"]["run"]["symbols"][event["symbol"]]
+        made |= {
+            "order": order_name(symbol, int(event["decision"] or event["ts"]), int(event["order"])),
+            "symbol": symbol,
+            "side": Side(int(event["side"])).name,
+            "kind": OrderKind(int(event["order_kind"])).name,
+            "purpose": Purpose(int(event["purpose"])).name,
+            "state": OrderState(int(event["state"])).name,
+            "quantity": str(from_units(event["qty"])),
+            "price": str(from_units(event["price"])),
+            "fee": str(from_units(event["fee"])),
+        }
+    return {**made, "cash": str(from_units(event["cash"]))}
+
+
+def _line(each: dict[str, Any]) -> list[str]:
+    if "mode" in each:
+        return [str(each["seq"]), each["time"], each["event"], "", each["mode"], "", "", "", each["cash"]]
+    what = f"{each['purpose'].lower()} {each['side'].lower()} {each['kind'].lower()} {each['state']}"
+    return [str(each["seq"]), each["time"], each["event"], each["order"], what,
+            each["quantity"], each["price"], each["fee"], each["cash"]]  # fmt: skip

@@ -1,0 +1,433 @@
+"""Settings, frozen and checked: defaults, then nexus.toml, then the environment, then --set."""
+
+from __future__ import annotations
+
+import copy
+import os
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+
+from nexus_core.errors import ConfigError, hint
+
+COUNT = "[1, 1000000000]"
+# Money and quantities are int64 in 1e-8, which ends at 9.22e10.
+AMOUNT = "(0, 90000000000]"
+SECONDS = "[1, 31536000]"
+FRACTION = "fraction"
+GATES = "duplicate,position-size,daily-loss,weekly-loss,drawdown,margin,stop-loss,min-size"
+
+Tables = Mapping[str, Any]
+
+
+class _UnfitError(ConfigError):
+    def __init__(self, text: str, *keys: str) -> None:
+        super().__init__(text)
+        self.keys = keys
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(float(value)).removesuffix(".0") if isinstance(value, float) else repr(value)
+
+
+def _setting(default: Any, check: Callable[[Any], Any], bounds: str, text: str, unit: str = "") -> Any:
+    def checked(value: Any, group: attrs.AttrsInstance, field: attrs.Attribute[Any]) -> Any:
+        try:
+            return check(value)
+        except ValueError as wrong:
+            key = f"{type(group).__name__.lower()}.{field.name}"
+            raise _UnfitError(f"{key} was {_shown(value)}, {wrong}", key) from None
+
+    facts = {"bounds": bounds, "help": text, "unit": unit}
+    converter = attrs.Converter(checked, takes_self=True, takes_field=True)
+    return cast("Any", attrs.field(default=default, converter=converter, metadata=facts))
+
+
+def number(default: float, bounds: str, help: str, unit: str = "") -> Any:
+    """Make a field for a number in `bounds`, such as `(0, 1]`; an int as default asks for whole ones."""
+    whole = isinstance(default, int)
+    low, high = map(int, bounds[1:-1].split(","))
+
+    def check(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+            raise ValueError(f"must be a {'whole ' if whole else ''}number in {bounds}.")
+        open_end = (value == low and bounds[0] == "(") or (value == high and bounds[-1] == ")")
+        if low <= value <= high and not open_end:
+            return value if whole else float(value)
+        raise ValueError(f"must lie in {bounds}.{_percent(value) if unit == FRACTION else ''}")
+
+    return _setting(default, check, bounds, help, unit)
+
+
+def share(default: float, help: str, bounds: str = "(0, 1]") -> Any:
+    """Make a field for a fraction of one."""
+    return number(default, bounds, help, FRACTION)
+
+
+def _percent(value: float) -> str:
+    meant = 1 < value < float("inf")
+    return f" It is a fraction: {_shown(value)} % is {value / 100:g}." if meant else ""
+
+
+def choice(default: str, *others: str, help: str, note: str = "") -> Any:
+    """Make a field for one of some words; `note` ends the message when it is another."""
+    words = (default, *others)
+    return _plain(default, words.__contains__, " or ".join(words), help, note)
+
+
+def name(default: str, help: str) -> Any:
+    """Make a field for one name, without spaces around it."""
+    return _plain(default, _is_name, "a name without spaces around it", help)
+
+
+def flag(default: bool, help: str) -> Any:
+    """Make a field that is true or false."""
+    return _plain(default, lambda value: isinstance(value, bool), "true or false", help)
+
+
+def names(default: str, help: str, *, least: int = 0) -> Any:
+    """Make a field for a tuple of at least `least` different names; the default is a comma list."""
+    bounds = f"{least} or more different names"
+
+    def check(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple) or not all(map(_is_name, cast("Sequence[Any]", value))):
+            raise ValueError("must be a list of names without spaces around them.")
+        found = tuple(cast("Sequence[str]", value))
+        if len(set(found)) < len(found):
+            raise ValueError("must name each once.")
+        if len(found) < least:
+            raise ValueError(f"must be {bounds}.")
+        return found
+
+    return _setting(tuple(default.split(",")), check, bounds, help)
+
+
+def _plain(default: Any, fits: Callable[[Any], bool], bounds: str, help: str, note: str = "") -> Any:
+    def check(value: Any) -> Any:
+        if fits(value):
+            return value
+        raise ValueError(f"must be {bounds}.{note}")
+
+    return _setting(default, check, bounds, help)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and value != "" and value == value.strip()
+
+
+@attrs.frozen(kw_only=True)
+class Performance:
+    """How much is kept in memory, and how much is done at a time."""
+
+    buffer_size: int = number(10_000, COUNT, "rows the data buffer keeps", "rows")
+    cache_size: int = number(1_000, COUNT, "entries the data cache keeps", "entries")
+    cache_ttl: int = number(300, SECONDS, "age at which a cached entry is dropped", "s")
+    max_workers: int = number(4, "[1, 1024]", "threads that may work at a time", "threads")
+    block: int = number(4096, COUNT, "ticks in a block at the most; changes no decision", "ticks")
+    snapshot_every: int = number(16, COUNT, "blocks from one snapshot to the next", "blocks")
+    trace: str = choice("full", "approved", "orders", help="decisions journalled with their verdicts")
+
+
+@attrs.frozen(kw_only=True)
+class Risk:
+    """What may be lost, how large an entry is, and which gates judge it."""
+
+    capital: float = number(1e5, AMOUNT, "equity at the start", "account currency")
+    max_position_size: float = share(0.1, "largest position, share of equity")
+    max_daily_loss: float = share(0.02, "loss of the day, share of equity, at which entries end")
+    max_weekly_loss: float = share(0.05, "loss of the week, share of equity, at which entries end")
+    max_drawdown: float = share(0.15, "fall from the highest equity at which entries end")
+    stop_loss_pct: float = share(0.02, "distance of the stop from the entry price", "(0, 1)")
+    take_profit_pct: float = share(0.04, "distance of the target from the entry price", "(0, 100]")
+    sizing: str = choice("fixed-risk", "fixed-quantity", "fixed-notional", help="how an entry is sized")
+    risk_fraction: float = share(0.02, "share of equity per entry under fixed-risk, before confidence")
+    quantity: float = number(1.0, AMOUNT, "size of an entry under fixed-quantity", "base units")
+    notional: float = number(1e3, AMOUNT, "size of an entry under fixed-notional", "account currency")
+    on_opposite: str = choice("close", "reverse", "ignore", help="answer to a signal against a position")
+    allow_short: bool = flag(True, "whether an entry may sell what is not held")
+    brackets: bool = flag(True, "whether every entry gets a stop and a target")
+    min_confidence: float = share(0.57, "confidence below which a signal is not kept", "[0, 1]")
+    breaker_loss: float = share(
+        0.01,
+        "net realised loss of the UTC hour, share of equity, that pauses the account; 0 is off",
+        "[0, 1]",
+    )
+    breaker_rejects: int = number(
+        10, "[0, 1000000000]", "rejected orders of the UTC hour that pause the account; 0 is off", "orders"
+    )
+    gates: tuple[str, ...] = names(GATES, "gates an entry must pass")
+
+    def __attrs_post_init__(self) -> None:
+        self._at_least("max_weekly_loss", "max_daily_loss")
+        self._at_least("max_drawdown", "max_weekly_loss")
+        if self.sizing == "fixed-risk":
+            self._at_least("max_position_size", "risk_fraction")
+        target = self.take_profit_pct
+        if target >= 1 and self.allow_short and self.brackets:
+            keys = ("risk.take_profit_pct", "risk.allow_short", "risk.brackets")
+            text = f"must be below 1 while {keys[1]} and {keys[2]} are true, or a short aims below 0."
+            raise _UnfitError(f"{keys[0]} was {_shown(target)}, {text}{_percent(target)}", *keys)
+
+    def _at_least(self, upper: str, lower: str) -> None:
+        high, low = getattr(self, upper), getattr(self, lower)
+        if high < low:
+            text = (
+                f"must be at least risk.{lower}, which was {_shown(low)}: raise the one or lower the other."
+            )
+            raise _UnfitError(f"risk.{upper} was {_shown(high)}, {text}", f"risk.{upper}", f"risk.{lower}")
+
+
+@attrs.frozen(kw_only=True)
+class Execution:
+    """How orders are worked."""
+
+    max_slippage: float = share(0.001, "slippage from the decided price that is borne", "[0, 1]")
+    order_timeout: int = number(30, SECONDS, "age at which an order is cancelled", "s")
+    min_fill_percentage: float = share(0.8, "filled share from which an order is a fill", "[0, 1]")
+    stale_after: float = number(10.0, "(0, 31536000]", "time without a tick until a live feed is stale", "s")
+    allocation: str = choice("configured", "ranked", help="order of the symbols at equal time")
+
+
+@attrs.frozen(kw_only=True)
+class Monitoring:
+    """What is measured, and when someone is told."""
+
+    enable_metrics: bool = flag(True, "whether metrics are collected")
+    metrics_interval: int = number(30, SECONDS, "time from one reading to the next", "s")
+    alert_cooldown: int = number(300, "[0, 31536000]", "time before the same alert is raised again", "s")
+    latency_alert_ms: float = number(1000.0, "(0, 86400000]", "latency above which an alert is raised", "ms")
+
+
+@attrs.frozen(kw_only=True)
+class Security:
+    """Who is believed, and for how long."""
+
+    enable_authentication: bool = flag(True, "whether sessions and signatures are checked")
+    session_timeout: int = number(3600, SECONDS, "life of a session", "s")
+    max_failed_attempts: int = number(5, COUNT, "failed attempts that lock a session", "attempts")
+    clock_drift: float = number(60.0, "[0, 31536000]", "how far a timestamp may lie from the clock", "s")
+
+
+@attrs.frozen(kw_only=True)
+class Run:
+    """What runs, on which market."""
+
+    strategies: tuple[str, ...] = names("vwap", "strategies that give signals", least=1)
+    symbols: tuple[str, ...] = names("BTC-USD,ETH-USD,SOL-USD", "symbols, in their order", least=1)
+    feed: str = name("synthetic", "feed the rows come from")
+    broker: str = name("paper", "broker the orders go to")
+    seed: int = number(7, "[0, 9223372036854775807]", "seed of every random number of the run")
+    bars: int = number(10_000, COUNT, "bars of each symbol", "bars")
+    interval: int = number(60, SECONDS, "length of a bar", "s")
+    clock: str = choice(
+        "bar", help="decision clock", note=" `every` and `event` are not available for this feed's rows."
+    )
+
+
+_GROUPS = {kind.__name__.lower(): kind for kind in (Performance, Risk, Execution, Monitoring, Security, Run)}
+_DEPTH = {**dict.fromkeys(_GROUPS, 2), "plugins": 3}
+_FIELDS: dict[str, attrs.Attribute[Any]] = {
+    f"{group}.{field.name}": field for group, kind in _GROUPS.items() for field in attrs.fields(kind)
+}
+
+
+def _filled(plugins: Mapping[str, Tables]) -> dict[str, dict[str, Any]]:
+    # An empty table says nothing; without it, settings that say the same are equal.
+    return {plugin: copy.deepcopy(dict(table)) for plugin, table in plugins.items() if table}
+
+
+def _listed(_group: Any, _field: Any, value: Any) -> Any:
+    return list(cast("tuple[Any, ...]", value)) if isinstance(value, tuple) else value
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """Every setting of a run, checked; `plugins` holds each plugin's parameters, which the plugin checks."""
+
+    performance: Performance = attrs.field(factory=Performance)
+    risk: Risk = attrs.field(factory=Risk)
+    execution: Execution = attrs.field(factory=Execution)
+    monitoring: Monitoring = attrs.field(factory=Monitoring)
+    security: Security = attrs.field(factory=Security)
+    run: Run = attrs.field(factory=Run)
+    plugins: dict[str, dict[str, Any]] = attrs.field(factory=dict[str, dict[str, Any]], converter=_filled)
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Return the settings as tables of plain values, tuples as lists; `from_dict` reads them back."""
+        groups = {key: attrs.asdict(getattr(self, key), value_serializer=_listed) for key in _GROUPS}
+        return {**groups, "plugins": copy.deepcopy(self.plugins)}
+
+    @classmethod
+    def from_dict(cls, tables: Tables) -> Settings:
+        """Build settings from tables or dotted keys; defaults fill the gaps, an unknown key is refused."""
+        return _resolve([("from_dict", tables)])[0]
+
+
+@attrs.frozen
+class Resolved:
+    """Settings with the origin of each dotted key, and the file that was read, if any."""
+
+    settings: Settings
+    origin: dict[str, str]
+    path: Path | None
+
+
+@attrs.frozen
+class Description:
+    """What one setting is: dotted key, default, unit, bounds as text, and what it does."""
+
+    key: str
+    default: Any
+    unit: str
+    bounds: str
+    help: str
+
+
+def describe() -> list[Description]:
+    """Describe every setting, group by group."""
+    return [Description(key, field.default, **field.metadata) for key, field in _FIELDS.items()]
+
+
+def load(
+    path: Path | None = None, environ: Mapping[str, str] | None = None, sets: Sequence[str] = ()
+) -> Resolved:
+    """Resolve the settings: defaults, then the file, then NEXUS__SECTION__KEY, then section.key=value.
+
+    Without a path the file is ./nexus.toml, else nexus/nexus.toml in the user's config folder, else none.
+    Raises ConfigError, which names where the fault stands.
+    """
+    environ = os.environ if environ is None else environ
+    found = _nearest(environ) if path is None else path
+    tables = {} if found is None else _read(found)
+    file = [] if found is None else [(found.name, tables)]
+    settings, origin = _resolve([*file, *_from_environment(environ, tables), *map(_from_set, sets)])
+    return Resolved(settings, origin, found)
+
+
+@attrs.define
+class ConfigManager:
+    """Settings that change as one: an update is taken whole, or refused and nothing changes."""
+
+    settings: Settings = attrs.field(factory=Settings)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return what `export` has at a dotted key, or the default where there is nothing."""
+        found: Any = self.export()
+        for part in key.split(".", 2):
+            if not isinstance(found, dict) or part not in found:
+                return default
+            found = cast("Tables", found)[part]
+        return found
+
+    def update(self, changes: Tables) -> None:
+        """Change several settings at once, by dotted keys or tables; refuse all if one does not fit."""
+        self.settings = _resolve([("default", self.export()), ("update", changes)])[0]
+
+    def export(self) -> dict[str, dict[str, Any]]:
+        """Return the settings as tables of plain values."""
+        return self.settings.to_dict()
+
+
+def _nearest(environ: Mapping[str, str]) -> Path | None:
+    home = environ.get("HOME", "")
+    if sys.platform == "win32":
+        folder = environ.get("APPDATA", "")
+    elif sys.platform == "darwin":
+        folder = home and f"{home}/Library/Application Support"
+    else:
+        folder = environ.get("XDG_CONFIG_HOME") or (home and f"{home}/.config")
+    places = [Path("nexus.toml"), *([Path(folder, "nexus", "nexus.toml")] if folder else [])]
+    # os.path.isfile answers False where a folder may not be entered; Path.is_file raises.
+    return next((place for place in places if os.path.isfile(place)), None)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8-sig"))
+    except OSError as wrong:
+        raise ConfigError(f"{path}: was not readable: {wrong.strerror}. Check the path.") from None
+    except ValueError as wrong:
+        what = str(wrong).replace("at end of document", "at its last line")
+        raise ConfigError(f"{path}: was not valid TOML: {what}.") from None
+
+
+def _from_environment(environ: Mapping[str, str], file: Tables) -> Iterator[tuple[str, Tables]]:
+    plugins = {_folded(path[1]): path[1] for path, _ in _leaves(file) if len(path) == 3}
+    for variable in sorted(environ):
+        if variable.startswith("NEXUS__"):
+            path = variable.removeprefix("NEXUS__").lower().split("__", 2)
+            if path[0] == "plugins" and len(path) > 1:
+                # A variable cannot spell `-`: the name as the file has it, else with `-`.
+                path[1] = plugins.get(_folded(path[1]), _folded(path[1]))
+            key = ".".join(path)
+            yield f"environment {variable}", {key: _parsed(key, environ[variable])}
+
+
+def _folded(plugin: str) -> str:
+    return plugin.lower().replace("_", "-")
+
+
+def _from_set(text: str) -> tuple[str, Tables]:
+    key, equals, value = (part.strip() for part in text.partition("="))
+    if not equals:
+        raise ConfigError(f"--set: was {text!r}, must be section.key=value, such as risk.capital=5000.")
+    return "--set", {key: _parsed(key, value)}
+
+
+def _parsed(key: str, text: str) -> Any:
+    default: Any = _FIELDS[key].default if key in _FIELDS else None
+    try:
+        tables = tomllib.loads(f"value = {text}")
+    except ValueError:
+        tables = {}
+    value: Any = tables["value"] if len(tables) == 1 else text
+    if type(default) is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(default, str | tuple) and type(value) not in (str, list):
+        value = text
+    if isinstance(default, tuple) and isinstance(value, str):
+        return [part.strip() for part in value.split(",")] if value else []
+    return value
+
+
+def _resolve(layers: Iterable[tuple[str, Tables]]) -> tuple[Settings, dict[str, str]]:
+    tables: dict[str, dict[str, Any]] = {group: {} for group in _DEPTH}
+    origin = dict.fromkeys(_FIELDS, "default")
+    for source, layer in layers:
+        for path, value in _leaves(layer):
+            key = ".".join(path)
+            if key not in _FIELDS and (path[0] != "plugins" or len(path) < 3):
+                raise ConfigError(f"{source}: {_unknown(path, value)}")
+            table = tables[path[0]]
+            for part in path[1:-1]:
+                table = table.setdefault(part, {})
+            table[path[-1]] = value
+            origin[key] = source
+    try:
+        groups: dict[str, Any] = {group: kind(**tables[group]) for group, kind in _GROUPS.items()}
+    except _UnfitError as unfit:
+        sources = dict.fromkeys(origin[key] for key in unfit.keys if origin[key] != "default")
+        raise ConfigError(f"{', '.join(sources)}: {unfit}") from None
+    return Settings(**groups, plugins=tables["plugins"]), origin
+
+
+def _leaves(tables: Tables, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in tables.items():
+        path = (*above, key) if above else tuple(key.split(".", 2))
+        if len(path) < _DEPTH.get(path[0], 0) and isinstance(value, Mapping):
+            yield from _leaves(cast("Tables", value), path)
+        else:
+            yield path, value
+
+
+def _unknown(path: tuple[str, ...], value: object) -> str:
+    key = ".".join(path)
+    if len(path) < _DEPTH.get(path[0], 0):
+        return f"{key} was {_shown(value)}, must be a table."
+    return f"unknown setting {key}.{hint(key, _FIELDS if len(path) > 1 else [*_FIELDS, *_DEPTH])}"

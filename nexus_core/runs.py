@@ -1,0 +1,95 @@
+"""Where runs live, what they are called, and the manifest that says what each one was."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nexus_core import API, __version__, log
+from nexus_core.errors import JournalError, NotFoundError, hint
+
+MANIFEST = "run.json"
+
+
+def home(out: Path | None = None) -> Path:
+    """Return the folder of all runs: `out`, else `NEXUS_HOME/runs`, else the user's data folder, else a temporary one."""
+    for folder in _candidates(out):
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK | os.X_OK):
+                return folder
+        if out is not None:
+            raise JournalError(f"{out}: runs cannot be kept there, the folder cannot be written. Name another with --out.")
+    folder = Path(tempfile.mkdtemp(prefix="nexus-runs-"))
+    log.warning("no folder for runs can be written; this one goes with the machine: %s. Set NEXUS_HOME.", folder)
+    return folder
+
+
+def create(folder: Path, manifest: Mapping[str, Any]) -> Path:
+    """Make the folder of a new run with its manifest, and return it."""
+    while True:
+        name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        try:
+            (folder / name).mkdir()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise JournalError(f"{folder}: a run cannot be made there ({error.strerror}).") from error
+        facts = {"id": name, "created": datetime.now(UTC).isoformat(timespec="seconds"), **versions(), **manifest}
+        text = json.dumps(facts, indent=1)
+        with open(folder / name / MANIFEST, "w", encoding="utf-8") as stream:
+            stream.write(text + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        return folder / name
+
+
+def open_run(folder: Path, name: str | None) -> Path:
+    """Return the folder of a run by its id; without one, of the newest."""
+    found = sorted(each.parent.name for each in folder.glob(f"*/{MANIFEST}"))
+    if name is None:
+        if not found:
+            raise NotFoundError(f"There is no run in {folder} yet. Make one with nexus run.")
+        return max((folder / each for each in found), key=lambda each: ((each / MANIFEST).stat().st_mtime_ns, each.name))
+    if name not in found:
+        raise NotFoundError(f"Run {name} is not in {folder}.{hint(name, found)}")
+    return folder / name
+
+
+def manifest(run: Path) -> dict[str, Any]:
+    """Return what a run's manifest says."""
+    try:
+        return json.loads((run / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise JournalError(f"{run.name}: the manifest {run / MANIFEST} cannot be read ({error}).") from error
+
+
+def versions() -> dict[str, Any]:
+    """Return which code runs here."""
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    return {"nexus": __version__, "api": API, "python": python, "machine": platform.machine()}
+
+
+def _candidates(out: Path | None) -> list[Path]:
+    if out is not None:
+        return [out]
+    named = os.environ.get("NEXUS_HOME")
+    found = [Path(named) / "runs"] if named else []
+    with suppress(RuntimeError):
+        if sys.platform == "win32":
+            base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
+        elif sys.platform == "darwin":
+            base = Path.home() / "Library/Application Support"
+        else:
+            base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
+        found.append(base / "nexus" / "runs")
+    return found

@@ -1,0 +1,102 @@
+"""Safety modes, and how a person changes them on a going run.
+
+NORMAL trades. PAUSED makes no new entries and keeps what stands. REDUCED halves entries and limits.
+EMERGENCY cancels every entry and closes every position. The account's circuit breaker pauses by itself;
+only a person goes back to NORMAL.
+"""
+
+from __future__ import annotations
+
+import getpass
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+from attrs import frozen
+
+from nexus_core.errors import JournalError
+from nexus_core.ledger import orders
+from nexus_core.records import EVENT, Records, empty
+from nexus_core.types import Mode
+
+FILE = "control.db"
+
+_TABLE = """
+create table if not exists requests (
+    id integer primary key, mode integer not null, why text not null, who text not null, at text not null,
+    tick integer)
+"""
+
+
+@frozen
+class Request:
+    """Somebody's wish for another safety mode; `tick` is where the run took it up, None until then."""
+
+    id: int
+    mode: Mode
+    why: str
+    who: str
+    at: str
+    tick: int | None
+
+
+class Control:
+    """The requests made of one run. They outlive the run's process and its journal."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        try:
+            self._db = sqlite3.connect(self._path, isolation_level=None, timeout=10.0)
+            self._db.execute("pragma synchronous=full")
+            self._db.execute(_TABLE)
+        except sqlite3.Error as error:
+            raise JournalError(f"{folder.name}: {self._path} cannot be opened ({error}).") from error
+
+    def ask(self, mode: Mode, why: str) -> None:
+        """Write down a request; the run takes it up at its next tick edge."""
+        values = (int(mode), why, _user(), datetime.now(UTC).isoformat(timespec="seconds"))
+        self._db.execute("insert into requests (mode, why, who, at) values (?,?,?,?)", values)
+
+    def waiting(self, tick: int) -> list[Request]:
+        """Return what was not taken up before a tick, oldest first."""
+        rows = self._db.execute("select * from requests where tick is null or tick >= ? order by id", (tick,))
+        return [_request(row) for row in rows]
+
+    def take_up(self, requests: list[Request], tick: int) -> None:
+        """Write down at which tick requests were taken up."""
+        self._db.executemany("update requests set tick = ? where id = ?", [(tick, each.id) for each in requests])
+
+    def taken_up(self) -> list[Request]:
+        """Return every request that was taken up, in that order."""
+        return [_request(row) for row in self._db.execute("select * from requests where tick is not null order by id")]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+
+def ask(folder: Path, mode: Mode, why: str) -> None:
+    """Ask a run for another safety mode."""
+    with closing(Control(folder)) as control:
+        control.ask(mode, why)
+
+
+def as_events(requests: list[Request], ts: int) -> Records:
+    """Return requests as the events that the ledger takes at a tick edge."""
+    made = empty(EVENT, len(requests))
+    made["kind"], made["ts"], made["reason"] = orders.MODE, ts, -1
+    made["mode"] = [int(each.mode) for each in requests]
+    return made
+
+
+def _request(row: tuple[int, int, str, str, str, int | None]) -> Request:
+    number, mode, why, who, at, tick = row
+    return Request(number, Mode(mode), why, who, at, tick)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return "unknown"

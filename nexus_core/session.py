@@ -1,0 +1,225 @@
+"""A paper run from its first row to its last: play, journal, take up requests, and go on after a crash."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+from attrs import Factory, define, field
+
+from nexus_core import journal as journals
+from nexus_core import log
+from nexus_core.config import Settings
+from nexus_core.engine import Assembly, Engine, assemble
+from nexus_core.errors import JournalError
+from nexus_core.journal import Batch, Commit, DamagedError, Input, Journal
+from nexus_core.ledger import Written
+from nexus_core.ledger.orders import FILL
+from nexus_core.market.blocks import Block
+from nexus_core.records import EVENT, UNIT, Records
+from nexus_core.safety import Control, as_events
+from nexus_core.types import Instrument, to_units
+
+OnCommit = Callable[[Batch], None]
+
+
+@define
+class Session:
+    """One run at work on its folder."""
+
+    folder: Path
+    assembly: Assembly
+    journal: Journal
+    control: Control
+    block: int
+    """Ticks in a block at the most."""
+    reasons: Counter[int] = Factory(Counter)
+    """How many of the decisions kept in the trace each gate ended; -1 counts those that all passed."""
+    _stopping: bool = field(default=False, init=False)
+    _commits: int = field(default=0, init=False)
+
+    @property
+    def engine(self) -> Engine:
+        """Return what decides."""
+        return self.assembly.engine
+
+    def play(self, on_commit: OnCommit, wait: Callable[[], None] | None = None) -> None:
+        """Play on to the last tick, or until the process is asked to stop; end with a snapshot."""
+        # where requests were taken up before, should the run be played again from an earlier tick
+        stops = sorted({each.tick for each in self.control.taken_up() if each.tick is not None})
+        with self._stop_on_signals():
+            for block in self._blocks(stops):
+                batch = self._advance(block)
+                self._commits += 1
+                if self._commits % self.assembly.settings.performance.snapshot_every == 0:
+                    batch.snapshot = journals.pack(self.engine.states())
+                self.journal.commit(batch)
+                on_commit(batch)
+                if self._stopping:
+                    break
+                if wait is not None:
+                    wait()
+        self._snapshot()
+
+    def restore(self) -> None:
+        """Bring the engine to where the journal ends, and prove that it is there."""
+        self.journal.check()
+        last, saved = self.journal.last(), self.journal.snapshot()
+        if last is None:
+            return
+        if saved is not None:
+            tick, state = saved
+            foreign = journals.unpack(state, self.engine.states())
+            if foreign:
+                self._rebuild(foreign, tick, last)
+            self.engine.tick = tick
+        self._replay(last)
+        if self.engine.tick != last.tick or self.engine.ledger.run_hash != last.run_hash:
+            raise DamagedError(f"{self.folder.name}: playing again to tick {last.tick} gives another run hash.")
+        self._prove_portfolio()
+        for decisions, _, _ in self.journal.traces():
+            self._count(decisions)
+
+    def close(self) -> None:
+        """Close the files and give up the run's lock."""
+        self.journal.close()
+        self.control.close()
+
+    # -- playing ----------------------------------------------------------------------------------
+
+    def _blocks(self, stops: Sequence[int] = ()) -> Iterator[Block]:
+        for chunk in self.assembly.feed.chunks(self.assembly.market, self.engine.tick):
+            yield from self.engine.blocks(chunk, self.block, stops)
+
+    def _advance(self, block: Block) -> Batch:
+        engine = self.engine
+        requests = [each for each in self.control.waiting(block.tick) if each.tick in (None, block.tick)]
+        self.control.take_up(requests, block.tick)
+        told = as_events(requests, int(block.times[0]) - engine.market.interval)  # before the block's first row
+        batch = Batch(block.tick + len(block.times), int(block.times[-1]), "", 0)
+        batch.inputs = [Input(block.tick, told[n].tobytes(), f"{r.who}: {r.why}") for n, r in enumerate(requests)]
+        for written in engine.advance(block, told):
+            self._keep(batch, written)
+        batch.run_hash, batch.decisions = engine.ledger.run_hash, int(engine.ledger.account["decisions"][0])
+        return batch
+
+    def _keep(self, batch: Batch, written: Written) -> None:
+        if len(written.events):
+            batch.events.append(written.events.copy())
+        if len(written.decisions):
+            batch.traces.append((written.decisions.copy(), written.verdicts.copy(), written.opinions.copy()))
+            self._count(written.decisions)
+
+    def _count(self, decisions: Records) -> None:
+        counted = np.bincount(decisions["reason"] + 1)
+        self.reasons.update({n - 1: int(count) for n, count in enumerate(counted) if count})
+
+    def _snapshot(self) -> None:
+        last, saved = self.journal.last(), self.journal.snapshot()
+        if last is not None and (saved is None or saved[0] < last.tick):
+            batch = Batch(last.tick, last.ts, last.run_hash, last.decisions)
+            batch.snapshot = journals.pack(self.engine.states())
+            self.journal.commit(batch)
+
+    @contextmanager
+    def _stop_on_signals(self) -> Iterator[None]:
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self._stopping = True
+
+        kept = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in kept.items():
+                signal.signal(number, handler)
+
+    # -- going on after a crash -------------------------------------------------------------------
+
+    def _replay(self, last: Commit) -> None:
+        told: dict[int, list[bytes]] = {}
+        for each in self.journal.inputs():
+            told.setdefault(each.tick, []).append(each.record)
+        for block in self._blocks(sorted({*told, last.tick})):
+            if block.tick >= last.tick:
+                return
+            inputs = np.frombuffer(b"".join(told.get(block.tick, [])), EVENT)
+            for _ in self.engine.advance(block, inputs):
+                pass
+
+    def _rebuild(self, foreign: Sequence[str], tick: int, last: Commit) -> None:
+        changed = ", ".join(foreign)
+        if tick != last.tick or any(":" not in name for name in foreign):
+            raise JournalError(
+                f"{self.folder.name}: {changed} changed since the snapshot, and {last.tick - tick} ticks after it were "
+                "decided by the old code. Go on with the versions in the run's manifest, or begin a new run."
+            )
+        log.info("%s changed since the snapshot: its state is built again from the first row", changed)
+        scratch = assemble(self.assembly.settings).engine
+        for chunk in self.assembly.feed.chunks(self.assembly.market, 0):
+            for block in scratch.blocks(chunk, self.block, [tick]):
+                if block.tick >= tick:
+                    break
+                scratch.decide(block)
+                scratch.tick = block.tick + len(block.times)
+            if scratch.tick >= tick:
+                break
+        built, states = scratch.states(), self.engine.states()
+        for name in foreign:
+            states[name][0][...] = built[name][0]
+
+    def _prove_portfolio(self) -> None:
+        events = self.journal.events()
+        cash, held = portfolio(events, to_units(self.assembly.settings.risk.capital), self.engine.market.instruments)
+        ledger = self.engine.ledger
+        if cash != int(ledger.account["cash"][0]) or held != ledger.positions["qty"].tolist():
+            raise DamagedError(f"{self.folder.name}: the journal's fills do not add up to the portfolio.")
+
+
+def portfolio(events: Records, capital: int, instruments: Sequence[Instrument]) -> tuple[int, list[int]]:
+    """Add up the fills of a journal: cash in units, and the quantity of each symbol."""
+    fills = events[events["kind"] == FILL]
+    held = [0] * len(instruments)
+    cash = capital
+    for symbol, side, qty, price, fee in zip(
+        *(fills[name].tolist() for name in ("symbol", "side", "qty", "price", "fee")), strict=True
+    ):
+        held[symbol] += side * qty
+        cash -= side * _half_even(price * qty * instruments[symbol].multiplier) + fee
+    return cash, held
+
+
+def _half_even(product: int) -> int:
+    whole, rest = divmod(product, UNIT)
+    return whole + (rest > UNIT // 2 or (rest == UNIT // 2 and whole & 1))
+
+
+def begin(folder: Path, assembly: Assembly, block: int) -> Session:
+    """Open a new run's files and put a session on them."""
+    return Session(folder, assembly, Journal(folder, write=True), Control(folder), block)
+
+
+def resume(folder: Path, settings: Settings, block: int, progress: Callable[[str], None]) -> Session:
+    """Open a run that was left, and bring it to where its journal ends.
+
+    On paper all of a run can be played again from its rows and requests. So a journal that was damaged is
+    put aside, and written anew from the first row.
+    """
+    try:
+        session = begin(folder, assemble(settings), block)
+        session.engine.warm(progress)
+        try:
+            session.restore()
+        except JournalError:
+            session.close()
+            raise
+    except DamagedError as error:
+        aside = journals.set_aside(folder)
+        log.warning("%s It is kept as %s; the run is played again from its first row.", error, aside.name)
+        session = begin(folder, assemble(settings), block)
+    return session
+
