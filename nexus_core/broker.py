@@ -46,7 +46,9 @@ class HalfSpread(SlippageModel):
     """Half of a fixed spread: what taking the other side of the quote costs."""
 
     nexus_api = 1
-    half = Param(0.0001, low=0.0, high=0.1, help="half the spread as a share of the price; 0.0001 is 1 basis point")
+    half = Param(
+        0.0001, low=0.0, high=0.1, help="half the spread as a share of the price; 0.0001 is 1 basis point"
+    )
 
     @staticmethod
     def step(row: Any, order: Any, params: Any) -> float:
@@ -78,5 +80,3 @@ class Broker(Plugin):
             CostStep(type(fee).step, fee.params.record()),
             CostStep(type(slippage).step, slippage.params.record()),
         )
-
-

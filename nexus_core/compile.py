@@ -190,7 +190,9 @@ def _find_root() -> Path:
                 return folder.resolve()
     folder = Path(tempfile.mkdtemp(prefix="nexus-cache-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    log.warning("no folder for compiled code can be written; set NEXUS_CACHE_DIR, or each start compiles anew")
+    log.warning(
+        "no folder for compiled code can be written; set NEXUS_CACHE_DIR, or each start compiles anew"
+    )
     return folder.resolve()
 
 
@@ -278,6 +280,8 @@ def _feed_code(digest: Any, code: CodeType) -> tuple[str, ...]:
         if isinstance(constant, CodeType):
             names += _feed_code(digest, constant)
         else:
-            digest.update(repr(sorted(constant, key=repr) if isinstance(constant, frozenset) else constant).encode())
+            digest.update(
+                repr(sorted(constant, key=repr) if isinstance(constant, frozenset) else constant).encode()
+            )
     digest.update(repr(names).encode())
     return tuple(dict.fromkeys(names))

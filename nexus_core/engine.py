@@ -90,14 +90,19 @@ class Engine:
 
     def states(self) -> dict[str, tuple[Any, str]]:
         """Return every record of state by name, with the hash of the code it belongs to."""
-        made: dict[str, tuple[Any, str]] = {name: (array, "") for name, array in self.ledger.records().items()}
+        made: dict[str, tuple[Any, str]] = {
+            name: (array, "") for name, array in self.ledger.records().items()
+        }
         made |= {f"strategy:{loop.name}": (loop.states, loop.code) for loop in self.loops}
         return made | self.chain.records()
 
     def warm(self, progress: Progress) -> None:
         """Compile what will be used, or load it from the cache; tell of what has to be compiled."""
         jobs = [(loop.name, loop.entry, loop.warm) for loop in self.loops]
-        jobs += [("the chain", self.chain.entry, self.chain.warm), ("the ledger", self.ledger.entry, self.ledger.warm)]
+        jobs += [
+            ("the chain", self.chain.entry, self.chain.warm),
+            ("the ledger", self.ledger.entry, self.ledger.warm),
+        ]
         cutting.warm()
         for name, entry, warm in jobs:
             if not is_warm(entry):

@@ -186,14 +186,21 @@ class _MarketGate:
 class Chain:
     """The gates of a run, in order and numbered, and the market pass over them."""
 
-    def __init__(self, gates: Sequence[tuple[str, Gate]], strategies: int, symbols: int, min_confidence: float) -> None:
+    def __init__(
+        self, gates: Sequence[tuple[str, Gate]], strategies: int, symbols: int, min_confidence: float
+    ) -> None:
         self._strategies, self._least = strategies, min_confidence
         ordered = _ordered(gates)
         market = [each for each in ordered if each[1].passes == "market"]
         ledger = [each for each in ordered if each[1].passes == "ledger"]
         self.places = [Place(n, name, layer) for n, (name, layer) in enumerate(KERNEL_GATES)]
         self._market = [
-            _MarketGate(self._place(name, gate), gate, n, np.repeat(np.array([record(**gate.state(gate.params))]), symbols))
+            _MarketGate(
+                self._place(name, gate),
+                gate,
+                n,
+                np.repeat(np.array([record(**gate.state(gate.params))]), symbols),
+            )
             for n, (name, gate) in enumerate(market)
         ]
         self.ledger_gates = [self._ledger_gate(name, gate) for name, gate in ledger]
@@ -287,7 +294,9 @@ class Chain:
 
     def _ledger_gate(self, name: str, gate: Gate) -> GateStep:
         place = self._place(name, gate)
-        return GateStep(place.number, gate.layer, type(gate).step, gate.params.record(), gate.refuses, gate.halves)
+        return GateStep(
+            place.number, gate.layer, type(gate).step, gate.params.record(), gate.refuses, gate.halves
+        )
 
 
 def _ordered(gates: Iterable[tuple[str, Gate]]) -> list[tuple[str, Gate]]:
@@ -305,7 +314,9 @@ def _ordered(gates: Iterable[tuple[str, Gate]]) -> list[tuple[str, Gate]]:
 
 def _layer(name: str, gate: Gate) -> int:
     if gate.layer not in LAYERS or gate.layer == 2:
-        raise ConfigError(f"gate {name}: layer was {gate.layer}, must be 1, 3, 4, 5 or 6; layer 2 is the strategies.")
+        raise ConfigError(
+            f"gate {name}: layer was {gate.layer}, must be 1, 3, 4, 5 or 6; layer 2 is the strategies."
+        )
     if "limit" not in type(gate).parameters():
         raise ConfigError(f"gate {name}: has no limit. Declare limit = Param(…).")
     if gate.passes == "market" and gate.layer == 6:

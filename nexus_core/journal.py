@@ -121,7 +121,11 @@ class Journal:
         run("insert into commits values (?,?,?,?,?,?)",
             (seq, batch.tick, batch.ts, events, batch.decisions, batch.run_hash))  # fmt: skip
         for records in batch.events:
-            size, raw, first = records.itemsize, records.tobytes(), int(records["seq"][0]) if len(records) else 0
+            size, raw, first = (
+                records.itemsize,
+                records.tobytes(),
+                int(records["seq"][0]) if len(records) else 0,
+            )
             times = records["ts"].tolist()
             self._db.executemany(
                 "insert into events values (?,?,?,?)",
@@ -133,7 +137,8 @@ class Journal:
                 span = (int(decisions["ts"].min()), int(decisions["ts"].max()))
                 run("insert into traces values (null,?,?,?,?,?,?)", (seq, *span, *parts))
         self._db.executemany(
-            "insert into inputs values (null,?,?,?)", [(each.tick, each.record, each.why) for each in batch.inputs]
+            "insert into inputs values (null,?,?,?)",
+            [(each.tick, each.record, each.why) for each in batch.inputs],
         )
         self._db.executemany("insert into approvals (order_id, content) values (?,?)", batch.approvals)
         if batch.snapshot is not None:
@@ -173,13 +178,19 @@ class Journal:
         )
         return np.frombuffer(b"".join(row[0] for row in rows), EVENT)
 
-    def traces(self, newest_first: bool = False, at: int | None = None) -> Iterator[tuple[Records, Records, Records]]:
+    def traces(
+        self, newest_first: bool = False, at: int | None = None
+    ) -> Iterator[tuple[Records, Records, Records]]:
         """Yield decisions with their verdicts and opinions, a block at a time; `at` keeps those around a time."""
         where, values = ("where first <= ? and last >= ?", (at, at)) if at is not None else ("", ())
         order = "desc" if newest_first else "asc"
         query = f"select decisions, verdicts, opinions from traces {where} order by seq {order}"
         for decisions, verdicts, opinions in self._db.execute(query, values):
-            yield np.frombuffer(decisions, DECISION), np.frombuffer(verdicts, VERDICT), np.frombuffer(opinions, OPINION)
+            yield (
+                np.frombuffer(decisions, DECISION),
+                np.frombuffer(verdicts, VERDICT),
+                np.frombuffer(opinions, OPINION),
+            )
 
     def inputs(self) -> list[Input]:
         """Return everything that came from outside, in order."""
@@ -206,7 +217,9 @@ class Journal:
             raise DamagedError(f"{self.folder.name}: the journal cannot be read ({error}).") from error
         expected = (last.seq, last.events, last.events or None) if last else (0, 0, None)
         if told != "ok" or counts != expected:
-            raise DamagedError(f"{self.folder.name}: the journal is damaged ({told}; {counts} for {expected}).")
+            raise DamagedError(
+                f"{self.folder.name}: the journal is damaged ({told}; {counts} for {expected})."
+            )
 
     def close(self) -> None:
         """Close the file and give up the lock."""
@@ -229,11 +242,15 @@ class Journal:
                 db.execute("pragma journal_mode=wal")
                 db.execute("pragma synchronous=full")
             else:
-                db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=10.0)
+                db = sqlite3.connect(
+                    f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=10.0
+                )
             _migrate(db, path, self._write)
         except sqlite3.DatabaseError as error:
             self._give_up()
-            raise DamagedError(f"{path.parent.name}: the journal {path} cannot be opened ({error}).") from error
+            raise DamagedError(
+                f"{path.parent.name}: the journal {path} cannot be opened ({error})."
+            ) from error
         except JournalError:
             self._give_up()
             raise
@@ -272,7 +289,9 @@ def _locked(folder: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         lock.close()
         if "locked" in str(error):
-            raise JournalError(f"{folder.name}: another process is writing this run. Stop it first.") from error
+            raise JournalError(
+                f"{folder.name}: another process is writing this run. Stop it first."
+            ) from error
         raise JournalError(f"{folder.name}: the lock {folder / LOCK} cannot be taken ({error}).") from error
     return lock
 

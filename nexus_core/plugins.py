@@ -47,7 +47,9 @@ def offers() -> tuple[Offer, ...]:
             if point.group.startswith("nexus.") and kind in KINDS:
                 summary = distribution.metadata.get("Summary") or ""
                 # a distribution may lie twice on the path; the first one found is the one that is imported
-                found.setdefault((kind, point.name, name), Offer(kind, point.name, name, version, summary, point))
+                found.setdefault(
+                    (kind, point.name, name), Offer(kind, point.name, name, version, summary, point)
+                )
     return tuple(found[key] for key in sorted(found))
 
 
@@ -76,7 +78,9 @@ def load(kind: str, name: str) -> type[Any]:
         ) from error
     api = vars(loaded).get("nexus_api")
     if not isinstance(api, int):
-        raise PluginError(f"{offer.key} of {offer.distribution} declares no nexus_api. Its author adds nexus_api = {API}.")
+        raise PluginError(
+            f"{offer.key} of {offer.distribution} declares no nexus_api. Its author adds nexus_api = {API}."
+        )
     if api > API:
         raise PluginError(f"{offer.key} needs interface {api}, this Nexus has {API}. Upgrade nexus-core.")
     loaded.name = name

@@ -124,7 +124,6 @@ ORDER = _dtype(
     ("price", "i8"),  # limit or stop price; of a market order the mark at approval
     ("stop", "i8"),  # bracket to set when an entry has filled
     ("target", "i8"),
-    ("expires", "i8"),
     ("content", "u8"),
     ("symbol", "i4"),
     ("side", "i1"),

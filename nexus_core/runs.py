@@ -28,9 +28,13 @@ def home(out: Path | None = None) -> Path:
             if os.access(folder, os.W_OK | os.X_OK):
                 return folder
         if out is not None:
-            raise JournalError(f"{out}: runs cannot be kept there, the folder cannot be written. Name another with --out.")
+            raise JournalError(
+                f"{out}: runs cannot be kept there, the folder cannot be written. Name another with --out."
+            )
     folder = Path(tempfile.mkdtemp(prefix="nexus-runs-"))
-    log.warning("no folder for runs can be written; this one goes with the machine: %s. Set NEXUS_HOME.", folder)
+    log.warning(
+        "no folder for runs can be written; this one goes with the machine: %s. Set NEXUS_HOME.", folder
+    )
     return folder
 
 
@@ -44,7 +48,12 @@ def create(folder: Path, manifest: Mapping[str, Any]) -> Path:
             continue
         except OSError as error:
             raise JournalError(f"{folder}: a run cannot be made there ({error.strerror}).") from error
-        facts = {"id": name, "created": datetime.now(UTC).isoformat(timespec="seconds"), **versions(), **manifest}
+        facts = {
+            "id": name,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            **versions(),
+            **manifest,
+        }
         text = json.dumps(facts, indent=1)
         with open(folder / name / MANIFEST, "w", encoding="utf-8") as stream:
             stream.write(text + "\n")
@@ -59,7 +68,10 @@ def open_run(folder: Path, name: str | None) -> Path:
     if name is None:
         if not found:
             raise NotFoundError(f"There is no run in {folder} yet. Make one with nexus run.")
-        return max((folder / each for each in found), key=lambda each: ((each / MANIFEST).stat().st_mtime_ns, each.name))
+        return max(
+            (folder / each for each in found),
+            key=lambda each: ((each / MANIFEST).stat().st_mtime_ns, each.name),
+        )
     if name not in found:
         raise NotFoundError(f"Run {name} is not in {folder}.{hint(name, found)}")
     return folder / name

@@ -65,11 +65,16 @@ class Control:
 
     def take_up(self, requests: list[Request], tick: int) -> None:
         """Write down at which tick requests were taken up."""
-        self._db.executemany("update requests set tick = ? where id = ?", [(tick, each.id) for each in requests])
+        self._db.executemany(
+            "update requests set tick = ? where id = ?", [(tick, each.id) for each in requests]
+        )
 
     def taken_up(self) -> list[Request]:
         """Return every request that was taken up, in that order."""
-        return [_request(row) for row in self._db.execute("select * from requests where tick is not null order by id")]
+        return [
+            _request(row)
+            for row in self._db.execute("select * from requests where tick is not null order by id")
+        ]
 
     def close(self) -> None:
         """Close the file."""

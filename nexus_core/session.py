@@ -80,7 +80,9 @@ class Session:
             self.engine.tick = tick
         self._replay(last)
         if self.engine.tick != last.tick or self.engine.ledger.run_hash != last.run_hash:
-            raise DamagedError(f"{self.folder.name}: playing again to tick {last.tick} gives another run hash.")
+            raise DamagedError(
+                f"{self.folder.name}: playing again to tick {last.tick} gives another run hash."
+            )
         self._prove_portfolio()
         for decisions, _, _ in self.journal.traces():
             self._count(decisions)
@@ -100,9 +102,13 @@ class Session:
         engine = self.engine
         requests = [each for each in self.control.waiting(block.tick) if each.tick in (None, block.tick)]
         self.control.take_up(requests, block.tick)
-        told = as_events(requests, int(block.times[0]) - engine.market.interval)  # before the block's first row
+        told = as_events(
+            requests, int(block.times[0]) - engine.market.interval
+        )  # before the block's first row
         batch = Batch(block.tick + len(block.times), int(block.times[-1]), "", 0)
-        batch.inputs = [Input(block.tick, told[n].tobytes(), f"{r.who}: {r.why}") for n, r in enumerate(requests)]
+        batch.inputs = [
+            Input(block.tick, told[n].tobytes(), f"{r.who}: {r.why}") for n, r in enumerate(requests)
+        ]
         for written in engine.advance(block, told):
             self._keep(batch, written)
         batch.run_hash, batch.decisions = engine.ledger.run_hash, int(engine.ledger.account["decisions"][0])
@@ -174,7 +180,9 @@ class Session:
 
     def _prove_portfolio(self) -> None:
         events = self.journal.events()
-        cash, held = portfolio(events, to_units(self.assembly.settings.risk.capital), self.engine.market.instruments)
+        cash, held = portfolio(
+            events, to_units(self.assembly.settings.risk.capital), self.engine.market.instruments
+        )
         ledger = self.engine.ledger
         if cash != int(ledger.account["cash"][0]) or held != ledger.positions["qty"].tolist():
             raise DamagedError(f"{self.folder.name}: the journal's fills do not add up to the portfolio.")
@@ -222,4 +230,3 @@ def resume(folder: Path, settings: Settings, block: int, progress: Callable[[str
         log.warning("%s It is kept as %s; the run is played again from its first row.", error, aside.name)
         session = begin(folder, assemble(settings), block)
     return session
-

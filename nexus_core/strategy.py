@@ -30,7 +30,9 @@ class Param:
         """Return `value` as this parameter's type, or raise with what is allowed and what it means."""
         if isinstance(self.default, bool):
             if not isinstance(value, bool):
-                raise ConfigError(f"{who}: parameter {self.name} was {value!r}, must be true or false. {self.help}.")
+                raise ConfigError(
+                    f"{who}: parameter {self.name} was {value!r}, must be true or false. {self.help}."
+                )
             return value
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ConfigError(f"{who}: parameter {self.name} was {value!r}, must be a number. {self.help}.")
@@ -66,12 +68,16 @@ class Plugin:
         for key in given:
             if key not in declared:
                 raise ConfigError(f"{who}: unknown parameter {key}.{hint(key, declared)}")
-        self.params: Any = Parameters({k: p.checked(who, given.get(k, p.default)) for k, p in declared.items()})
+        self.params: Any = Parameters(
+            {k: p.checked(who, given.get(k, p.default)) for k, p in declared.items()}
+        )
 
     @classmethod
     def parameters(cls) -> dict[str, Param]:
         """Return the declared parameters by name."""
-        found = {k: v for base in reversed(cls.__mro__) for k, v in vars(base).items() if isinstance(v, Param)}
+        found = {
+            k: v for base in reversed(cls.__mro__) for k, v in vars(base).items() if isinstance(v, Param)
+        }
         return {k: v for k, v in found.items() if isinstance(getattr(cls, k), Param)}
 
 
@@ -137,7 +143,9 @@ class StrategyLoop:
 
     def run(self, rows: Records, first: Any, last: Any, signals: Any, scores: Any) -> None:
         """Take rows `first[s]` to `last[s]` of every symbol s; write a signal and a score for each."""
-        compile.call(self.entry, rows, first, last, self.states, self.parameters, self.warmup, signals, scores)
+        compile.call(
+            self.entry, rows, first, last, self.states, self.parameters, self.warmup, signals, scores
+        )
 
     def warm(self) -> None:
         """Compile, or load from the cache, by running over no rows."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from nexus_core import compile, steps
 from nexus_core.errors import PluginError
 from nexus_core.steps.tool import Tool, capacity
@@ -215,6 +216,12 @@ def test_true_range_is_nan_without_high_or_low_and_keeps_the_last_known_close():
 def test_atr_is_the_mean_of_the_first_window_and_then_wilders_average():
     # (2 + 2 + 5) / 3 = 3; (2 * 3 + 4.5) / 3 = 3.5; (2 * 3.5 + 0.5) / 3 = 2.5
     assert bars(steps.atr, steps.atr(3), BARS) == pytest.approx([NAN, NAN, 3.0, 3.5, 2.5], nan_ok=True)
+
+
+def test_an_infinite_price_leaves_no_trace_in_the_average():
+    rows = [(10, 8, 9), (INF, 9, INF), (10, 9, 9.5), (12, 11, 11.5)]
+    # true ranges 2, unknown, 1 and 2.5
+    assert bars(steps.atr, steps.atr(2), rows) == pytest.approx([NAN, NAN, 1.5, 2.0], nan_ok=True)
 
 
 @given(st.lists(st.tuples(numbers, numbers, numbers), max_size=30), st.sampled_from([1, 3, 14]))
@@ -438,7 +445,8 @@ tools = {n: getattr(steps, n)(9) for n in NAMES}
 rest = {"true_range": steps.true_range(), "atr": steps.atr(9), "session_vwap": steps.session_vwap()}
 states = np.array([steps.record(**tools, **rest)])
 out = np.zeros((300, len(NAMES) + 4))
-entry = compile.entry("everything", TEXT, {n: getattr(steps, n) for n in steps.__all__ if n not in ("Tool", "record")})
+bindings = {n: getattr(steps, n) for n in steps.__all__ if n not in ("Tool", "record")}
+entry = compile.entry("everything", TEXT, bindings)
 compile.call(entry, states, xs, out)
 out[np.isnan(out)] = np.nan  # the sign of a NaN that arithmetic made is the processor's affair
 print(compile.JIT, len(NAMES), out.tobytes().hex(), states.tobytes().hex())

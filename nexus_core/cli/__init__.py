@@ -105,7 +105,9 @@ def group() -> Any:
 
     from nexus_core import __version__
 
-    made = Commands("nexus", help=_HELP, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+    made = Commands(
+        "nexus", help=_HELP, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True
+    )
     return click.version_option(__version__, prog_name="nexus", message="%(prog)s %(version)s")(made)
 
 
@@ -118,4 +120,8 @@ Every command takes -v for detail (and the trace of an error) and -q for errors 
 def _added() -> dict[str, str]:
     from nexus_core import plugins
 
-    return {each.name: each.summary for each in plugins.offers() if each.kind == "commands" and each.name not in KERNEL}
+    return {
+        each.name: each.summary
+        for each in plugins.offers()
+        if each.kind == "commands" and each.name not in KERNEL
+    }

@@ -14,7 +14,9 @@ app = typer.Typer()
 
 @app.command()
 def compile(
-    everything: Annotated[bool, typer.Option("--all", help="Every installed strategy, not only the settings'.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every installed strategy, not only the settings'.")
+    ] = False,
     config: output.Config = None,
     sets: output.Sets = None,
     as_json: output.Json = False,

@@ -29,7 +29,9 @@ def show(
     found = load(config, sets=sets or ())
     values = dict(_leaves(found.settings.to_dict()))
     if resolved:
-        data: Any = {key: {"value": value, "origin": found.origin.get(key, "default")} for key, value in values.items()}
+        data: Any = {
+            key: {"value": value, "origin": found.origin.get(key, "default")} for key, value in values.items()
+        }
         rows = [[key, _shown(value), found.origin.get(key, "default")] for key, value in values.items()]
         output.show(as_json, data, output.table(rows, ("setting", "value", "origin")))
     else:

@@ -42,7 +42,9 @@ def explain(
         found = _newest(journal) if ts is None else _at(journal, facts, str(symbol), ts)
     if found is None:
         kept = facts["settings"]["performance"]["trace"]
-        raise NotFoundError(f"{folder.name}: no such decision in the trace, which keeps {kept}. See performance.trace.")
+        raise NotFoundError(
+            f"{folder.name}: no such decision in the trace, which keeps {kept}. See performance.trace."
+        )
     data = _described(found, facts)
     output.show(as_json, data, _text(data))
 
@@ -132,7 +134,11 @@ def _text(data: dict[str, Any]) -> list[str]:
     ended = f"by {data['ended_by']} (layer {data['layer']})" if data["ended_by"] else "all gates passed"
     lines = [f"{data['outcome']}  {data['symbol']}  {data['time']}  {ended}"]
     for layer, name in _NAMES.items():
-        said = _signals(data) if layer == 2 else [_verdict(each) for each in data["verdicts"] if each["layer"] == layer]
+        said = (
+            _signals(data)
+            if layer == 2
+            else [_verdict(each) for each in data["verdicts"] if each["layer"] == layer]
+        )
         if data["layer"] == layer and not any(data["ended_by"] in each for each in said):
             said.append(f"{data['ended_by']} {data['value']:.4g} against {data['limit']:.4g}")
         lines += [f"  {layer} {name:<13}{'   '.join(said) or _unasked(data, layer)}"]
@@ -147,7 +153,8 @@ def _unasked(data: dict[str, Any], layer: int) -> str:
 
 def _signals(data: dict[str, Any]) -> list[str]:
     return [
-        f"{each['strategy']} {each['signal']}" + ("" if each["signal"] == "ABSENT" else f" score {each['score']:.2f} (uncalibrated)")
+        f"{each['strategy']} {each['signal']}"
+        + ("" if each["signal"] == "ABSENT" else f" score {each['score']:.2f} (uncalibrated)")
         for each in data["signals"]
     ]
 

@@ -14,7 +14,9 @@ app = typer.Typer()
 @app.command()
 def halt(
     run: requests.Run = None,
-    reduce: Annotated[bool, typer.Option("--reduce", help="Half size and half limits instead of a pause.")] = False,
+    reduce: Annotated[
+        bool, typer.Option("--reduce", help="Half size and half limits instead of a pause.")
+    ] = False,
     why: requests.Why = "by hand",
     out: output.Out = None,
     as_json: output.Json = False,

@@ -31,7 +31,9 @@ def journal(
         events = book.events(max(1, last.events - limit + 1) if last and limit else 1)
     data = [_described(each, facts) for each in events]
     head = ("seq", "time", "event", "order", "what", "quantity", "price", "fee", "cash after")
-    output.show(as_json, data, output.table([_line(each) for each in data], head) if data else ["no events yet"])
+    output.show(
+        as_json, data, output.table([_line(each) for each in data], head) if data else ["no events yet"]
+    )
 
 
 def _described(event: Any, facts: Any) -> dict[str, Any]:

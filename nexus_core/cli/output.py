@@ -11,9 +11,15 @@ from typing import Annotated, Any
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file; else ./nexus.toml, else the user's.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="A setting: section.key=value. May be repeated.")]
-Out = Annotated[Path | None, typer.Option("--out", help="Folder of runs; else NEXUS_HOME/runs, else the user's.")]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="Settings file; else ./nexus.toml, else the user's.")
+]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting: section.key=value. May be repeated.")
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder of runs; else NEXUS_HOME/runs, else the user's.")
+]
 RunId = Annotated[str | None, typer.Option("--run", help="Id of the run; the newest without it.")]
 
 
@@ -33,7 +39,9 @@ def table(rows: Sequence[Sequence[Any]], head: Sequence[str] = ()) -> list[str]:
     widths = [max(len(row[n]) for row in cells) for n in range(len(cells[0]))]
     right = [all(_is_number(row[n]) for row in cells[bool(head) :]) for n in range(len(widths))]
     return [
-        "  ".join(cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right, strict=True)).rstrip()
+        "  ".join(
+            cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right, strict=True)
+        ).rstrip()
         for row in cells
     ]
 

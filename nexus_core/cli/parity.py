@@ -47,7 +47,9 @@ def parity(
     if not same:
         raise CheckFailedError(f"parity: {difference}")
     if not runs[0]["fills"]:
-        raise CheckFailedError("parity: the hashes agree, but nothing was traded. Take more bars or other strategies.")
+        raise CheckFailedError(
+            "parity: the hashes agree, but nothing was traded. Take more bars or other strategies."
+        )
 
 
 def _sizes(text: str) -> list[int]:
@@ -72,7 +74,13 @@ def _run(settings: Any, size: int, progress: Any) -> dict[str, Any]:
     account = engine.ledger.account[0]
     facts = {name: int(account[name]) for name in ("decisions", "approved", "fills", "trades")}
     speed = facts["decisions"] / seconds
-    return {"block": size, "epochs": len(epochs), **facts, "bars_per_second": speed, "hash": engine.ledger.run_hash}
+    return {
+        "block": size,
+        "epochs": len(epochs),
+        **facts,
+        "bars_per_second": speed,
+        "hash": engine.ledger.run_hash,
+    }
 
 
 def _play(assembly: Any, size: int, progress: Any) -> Any:

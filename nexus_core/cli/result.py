@@ -60,7 +60,10 @@ def _text(data: dict[str, Any]) -> list[str]:
         {
             "strategies": ", ".join(data["strategies"]) or "none",
             **{f"  {name}": f"inactive: {reason}" for name, reason in data["inactive"].items()},
-            **{f"  {name}": f"{count:,} answers outside 0 to 1 were dropped" for name, count in data["faults"].items()},
+            **{
+                f"  {name}": f"{count:,} answers outside 0 to 1 were dropped"
+                for name, count in data["faults"].items()
+            },
             "market": f"{', '.join(data['symbols'])}; {data['ticks']:,} ticks",
             "decisions": f"{data['decisions']:,}",
             "  approved": f"{data['approved']:,}",
@@ -75,6 +78,12 @@ def _text(data: dict[str, Any]) -> list[str]:
         }
     )
     if data["refused_by"]:
-        lines += ["", *table([[name, f"{count:,}"] for name, count in data["refused_by"].items()], ("ended by", "decisions"))]
+        lines += [
+            "",
+            *table(
+                [[name, f"{count:,}"] for name, count in data["refused_by"].items()],
+                ("ended by", "decisions"),
+            ),
+        ]
     goes_on = [] if data["finished"] else [f"Not finished. Go on with: nexus run --resume {data['run']}"]
     return [*lines, "", f"run   {data['run']}", f"hash  {data['hash']}", *goes_on]

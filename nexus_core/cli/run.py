@@ -43,12 +43,21 @@ def run(
     if resume is not None:
         fresh = (plugins, symbols, feed, broker, bars, seed, config, sets)
         if any(each is not None for each in fresh):
-            raise UsageError("--resume goes on with the run's own settings. Leave out those that belong to a new run.")
+            raise UsageError(
+                "--resume goes on with the run's own settings. Leave out those that belong to a new run."
+            )
         folder = runs.open_run(home, resume)
         settings = Settings.from_dict(runs.manifest(folder)["settings"])
         work = session.resume(folder, settings, _block(block, pace, settings), progress)
     else:
-        chosen = {"strategies": plugins, "symbols": symbols, "feed": feed, "broker": broker, "bars": bars, "seed": seed}
+        chosen = {
+            "strategies": plugins,
+            "symbols": symbols,
+            "feed": feed,
+            "broker": broker,
+            "bars": bars,
+            "seed": seed,
+        }
         given = [f"run.{key}={value}" for key, value in chosen.items() if value is not None]
         settings = load(config, sets=[*(sets or []), *given]).settings
         work = _begin(home, settings, _block(block, pace, settings), progress, live)
@@ -93,7 +102,9 @@ def _check_broker(live: bool, broker: Any) -> None:
             "it with --broker."
         )
     if not broker.on_paper:
-        raise ConfigError(f"run: {broker.name} is the broker of a venue; this Nexus trades on paper only. Use paper.")
+        raise ConfigError(
+            f"run: {broker.name} is the broker of a venue; this Nexus trades on paper only. Use paper."
+        )
 
 
 def _block(block: int | None, pace: str, settings: Any) -> int:
@@ -112,7 +123,9 @@ def _wait(pace: str, interval: int) -> Callable[[], None] | None:
     except ValueError:
         speed = 0.0
     if not 0.0 < speed < 1e9:
-        raise UsageError(f"--pace was {pace}, must be fast, real, or a number above 0: seconds of market in a second.")
+        raise UsageError(
+            f"--pace was {pace}, must be fast, real, or a number above 0: seconds of market in a second."
+        )
     return lambda: time.sleep(interval / 1e9 / speed)
 
 

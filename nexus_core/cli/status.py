@@ -27,7 +27,9 @@ def status(
         data = {"run": folder.name, "going": is_going(folder), **_standing(journal, facts)}
     text = output.pairs({key: value for key, value in data.items() if key != "positions"})
     positions = [[symbol, quantity] for symbol, quantity in data["positions"].items()]
-    output.show(as_json, data, [*text, "", *output.table(positions, ("position", "quantity"))] if positions else text)
+    output.show(
+        as_json, data, [*text, "", *output.table(positions, ("position", "quantity"))] if positions else text
+    )
 
 
 def _standing(journal: Any, facts: Any) -> dict[str, Any]:
@@ -47,5 +49,7 @@ def _standing(journal: Any, facts: Any) -> dict[str, Any]:
         "events": last.events if last else 0,
         "cash": str(from_units(cash)),
         "hash": last.run_hash if last else None,
-        "positions": {i.symbol: str(from_units(qty)) for i, qty in zip(instruments, held, strict=True) if qty},
+        "positions": {
+            i.symbol: str(from_units(qty)) for i, qty in zip(instruments, held, strict=True) if qty
+        },
     }

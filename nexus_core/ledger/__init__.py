@@ -154,7 +154,9 @@ class Ledger:
             self._buffers = (events, *others)
         return self._buffers
 
-    def _ledger_pass(self, rows: Records, order: Any, at: int, judged: Judged, told: Records, *buffers: Any) -> int:
+    def _ledger_pass(
+        self, rows: Records, order: Any, at: int, judged: Judged, told: Records, *buffers: Any
+    ) -> int:
         return compile.call(
             self._entry, rows, order, at,
             judged.directions, judged.confidences, judged.reasons, judged.values, judged.limits,

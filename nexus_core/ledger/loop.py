@@ -73,7 +73,9 @@ def note(account: Any, verdicts: Any, used: Any, gate: int, value: float, limit:
     verdict.limit = limit
     verdict.gate = gate
     verdict.passed = passed
-    money.fold(account, money.word(gate), money.bits(value), money.bits(limit), money.word(1 if passed else 0))
+    money.fold(
+        account, money.word(gate), money.bits(value), money.bits(limit), money.word(1 if passed else 0)
+    )
 
 
 @step
@@ -119,7 +121,7 @@ _GATE = """
                     reason = {number}
                     break"""
 
-_PASS = '''
+_PASS = """
 def entry(rows, order, at, directions, confidences, reasons, values, limits, market, market_limits, asked,
           signals, scores, accounts, positions, orders, instruments, all_rules, proposals, all_gates, all_costs,
           told, layers, events, decisions, verdicts, opinions, used):
@@ -162,9 +164,6 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
                     if (position.working >> slot) & 1 == 0:
                         continue
                     work = orders[s, slot]
-                    if work.expires > 0 and ts > work.expires:
-                        end(account, position, work, events, used, ORDER_EXPIRED, ts, -1)
-                        continue
                     price = touched(work, opened, high, low)
                     if price <= 0:
                         continue
@@ -247,12 +246,14 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
         else:
             used[VERDICTS] = wrote
     return order.size
-'''
+"""
 
 TURNS = np.array([orders.EXIT_SLOT, orders.ENTRY_SLOT, orders.STOP_SLOT, orders.TARGET_SLOT])
 
 
-def build(gates: Sequence[GateStep], fee: CostStep, slippage: CostStep) -> tuple[compile.Step, Records, Records]:
+def build(
+    gates: Sequence[GateStep], fee: CostStep, slippage: CostStep
+) -> tuple[compile.Step, Records, Records]:
     """Return the pass for these gates and costs, with the records of their parameters."""
     early = "".join(_gate(k, gate) for k, gate in enumerate(gates) if gate.layer < 6)
     late = "".join(_gate(k, gate) for k, gate in enumerate(gates) if gate.layer >= 6)
@@ -262,7 +263,7 @@ def build(gates: Sequence[GateStep], fee: CostStep, slippage: CostStep) -> tuple
     bindings |= {"fee": fee.step, "slippage": slippage.step, "np": np, "TURNS": TURNS, "ROOM": ROOM}
     bindings |= {"roll": roll, "note": note, "recall": recall, "fold_market": fold_market, "opine": opine}
     bindings |= {outcome.name: int(outcome) for outcome in Outcome} | {"FIRST": len(judge.KERNEL_GATES)}
-    bindings |= {"ORDER_EXPIRED": orders.EXPIRED, "ORDER_REJECTED": orders.REJECTED}
+    bindings["ORDER_REJECTED"] = orders.REJECTED
     text = _PASS.format(early=early, late=late)
     params = {f"g{k}": gate.params[0] for k, gate in enumerate(gates)} or {"none": 0}
     costs = record(fee=fee.params[0], slippage=slippage.params[0])

@@ -59,7 +59,7 @@ def is_working(state: int) -> bool:
 def content(order: Any) -> np.uint64:
     """Return the hash of what an order says; changing any part of it gives another."""
     x = word(order.id)
-    parts = (order.ts, order.decision, order.qty, order.price, order.stop, order.target, order.expires)
+    parts = (order.ts, order.decision, order.qty, order.price, order.stop, order.target)
     for part in parts:
         x = (x ^ word(part)) * np.uint64(0x9E3779B97F4A7C15)
         x ^= x >> np.uint64(32)
@@ -113,7 +113,6 @@ def place(account: Any, position: Any, orders: Any, events: Any, used: Any, slot
     order.price = price
     order.stop = stop
     order.target = target
-    order.expires = 0
     order.symbol = symbol
     order.side = side
     order.kind = kind
@@ -129,7 +128,9 @@ def place(account: Any, position: Any, orders: Any, events: Any, used: Any, slot
 
 
 @step
-def end(account: Any, position: Any, order: Any, events: Any, used: Any, to: int, ts: int, reason: int) -> bool:
+def end(
+    account: Any, position: Any, order: Any, events: Any, used: Any, to: int, ts: int, reason: int
+) -> bool:
     """Take an order to a state in which it can fill no more; tell whether that was a legal step."""
     if not move(order, to):
         return False
@@ -163,14 +164,18 @@ def mark(account: Any, position: Any, instrument: Any, close: float) -> None:
 @step
 def can_book(account: Any, instrument: Any, qty: int, price: int) -> bool:
     """Tell whether a fill's amounts, and the cash after it, can be held."""
-    if abs(float(qty) * float(instrument.multiplier)) > LARGEST or not fits(price, qty * instrument.multiplier):
+    if abs(float(qty) * float(instrument.multiplier)) > LARGEST or not fits(
+        price, qty * instrument.multiplier
+    ):
         return False
     notional = float(price) * float(qty) * float(instrument.multiplier) / 1e8
     return abs(float(account.cash)) + abs(float(account.value)) + 2.0 * notional < LARGEST
 
 
 @step
-def book(account: Any, position: Any, instrument: Any, side: int, qty: int, price: int, fee: int, ts: int) -> None:
+def book(
+    account: Any, position: Any, instrument: Any, side: int, qty: int, price: int, fee: int, ts: int
+) -> None:
     """Book a fill of `qty` above zero at `price`: cash, cost, realised result, margin."""
     notional = product(price, qty * instrument.multiplier)
     account.cash -= side * notional + fee
@@ -261,7 +266,9 @@ def touched(order: Any, opened: int, high: int, low: int) -> int:
 
 
 @step
-def report(account: Any, positions: Any, orders: Any, instruments: Any, events: Any, used: Any, told: Any) -> bool:
+def report(
+    account: Any, positions: Any, orders: Any, instruments: Any, events: Any, used: Any, told: Any
+) -> bool:
     """Apply what a venue says of an order: a fill, or a step. Tell whether it could be true.
 
     A fill of more than is left, of an order that is not at work, or of an unknown order is not booked.
@@ -283,7 +290,19 @@ def report(account: Any, positions: Any, orders: Any, instruments: Any, events: 
     if is_working(told.state):
         if not move(order, told.state):
             return False
-        emit(account, position, order, events, used, MOVE, told.ts, order.qty - order.filled, order.price, 0, -1)
+        emit(
+            account,
+            position,
+            order,
+            events,
+            used,
+            MOVE,
+            told.ts,
+            order.qty - order.filled,
+            order.price,
+            0,
+            -1,
+        )
         return True
     return end(account, position, order, events, used, told.state, told.ts, told.reason)
 

@@ -77,7 +77,11 @@ class Chunk:
 
     def __post_init__(self) -> None:
         size = len(self.rows)
-        self.order, bounds, times = np.empty(size, np.int64), np.empty(size + 1, np.int64), np.empty(size, np.int64)
+        self.order, bounds, times = (
+            np.empty(size, np.int64),
+            np.empty(size + 1, np.int64),
+            np.empty(size, np.int64),
+        )
         ticks = compile.call(_merge(), self.rows, self.starts, self.order, bounds, times)
         if ticks < 0:
             raise DataError(
@@ -127,7 +131,9 @@ def blocks(chunk: Chunk, tick: int, size: int, edges: Any, stops: Sequence[int] 
 def warm() -> None:
     """Compile, or load from the cache, what cuts chunks."""
     Chunk(np.zeros(0, ROW), np.zeros(2, np.int64))
-    compile.call(_reach(), np.zeros(0, ROW), np.zeros(2, np.int64), np.zeros(1, np.int64), 0, np.zeros(1, np.int64))
+    compile.call(
+        _reach(), np.zeros(0, ROW), np.zeros(2, np.int64), np.zeros(1, np.int64), 0, np.zeros(1, np.int64)
+    )
 
 
 @cache

@@ -2,7 +2,8 @@
 
 Rows fall into blocks of the window's length. The window is the end of the block before, merged with the
 start of this one (van Herk 1992, *A fast algorithm for local minimum and maximum filters*); two parts merge
-by Chan, Golub and LeVeque (1983), *Algorithms for computing the sample variance*. Nothing is subtracted.
+by Chan, Golub and LeVeque (1983), *Algorithms for computing the sample variance*. No value is ever taken
+out of a sum again.
 """
 
 from __future__ import annotations

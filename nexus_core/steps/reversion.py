@@ -1,7 +1,7 @@
 """How fast a value comes back to its mean.
 
 The regression is rolled like the moments: the end of the block of rows before, merged with the start of this
-one (van Herk 1992; Chan, Golub and LeVeque 1983). Nothing is subtracted, so nothing drifts.
+one (van Herk 1992; Chan, Golub and LeVeque 1983). No value is taken out of a sum again, so nothing drifts.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ def to_normal(column: Any, count: int) -> None:
             r = 0.180625 - q * q
             x = q * horner(r, _CENTRE) / horner(r, _CENTRE_UNDER)
         else:
-            r = math.sqrt(-log(0.5 - abs(q)))
+            r = math.sqrt(-log(column[i] if q < 0.0 else 1.0 - column[i]))
             if r <= 5.0:
                 x = horner(r - 1.6, _TAIL) / horner(r - 1.6, _TAIL_UNDER)
             else:

@@ -1,0 +1,107 @@
+"""The order desk: the only way from an approval to a venue.
+
+It believes nothing but the journal. An order goes out when its id stands there approved and committed,
+was not sent before, and says to the last bit what was approved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from nexus_core import compile
+from nexus_core.errors import RefusedError
+from nexus_core.interfaces import IBroker
+from nexus_core.journal import Journal
+from nexus_core.ledger.orders import APPROVAL, content
+from nexus_core.records import ORDER, Records, empty
+from nexus_core.types import (
+    ApprovedOrder,
+    Order,
+    OrderKind,
+    OrderState,
+    Purpose,
+    Side,
+    decision_name,
+    from_units,
+    order_name,
+    parse_decision_name,
+    parse_order_name,
+    to_units,
+)
+
+_CONTENT = """
+def entry(orders):
+    return content(orders[0])
+"""
+
+
+class OrderDesk:
+    """Sends approved orders to one broker, each once."""
+
+    def __init__(self, journal: Journal, broker: IBroker, symbols: Sequence[str]) -> None:
+        self._journal, self._broker, self._symbols = journal, broker, symbols
+
+    async def send(self, approved: ApprovedOrder) -> None:
+        """Send an order, or raise RefusedError; it counts as sent from before it leaves."""
+        name = approved.order.order_id
+        number = parse_order_name(name)[2]
+        known = self._journal.approval(number)
+        if known is None:
+            raise RefusedError(f"order desk: {name} has no committed approval. Only the ledger approves orders.")
+        said = _hash_of(approved.order, self._symbols)
+        if said < 0 or said != approved.content_hash or as_bytes(said) != known[0]:
+            raise RefusedError(f"order desk: {name} is not what was approved. It was altered on the way and stays here.")
+        if known[1] or not self._journal.mark_sent(number, known[0]):
+            raise RefusedError(f"order desk: {name} was sent before. An order leaves once.")
+        await self._broker.send(approved)
+
+
+def approvals(events: Records) -> list[tuple[int, bytes]]:
+    """Return what a commit with these events approves: order number and content."""
+    made = events[events["kind"] == APPROVAL]
+    return [(int(each["order"]), as_bytes(int(each["content"]))) for each in made]
+
+
+def approved(events: Records, orders: Any, symbols: Sequence[str]) -> Iterator[ApprovedOrder]:
+    """Yield the orders that these events approve, as a broker takes them."""
+    for event in events[events["kind"] == APPROVAL]:
+        record = orders[event["symbol"], event["purpose"]]
+        if record["id"] == event["order"]:
+            yield ApprovedOrder(_view(record, symbols), int(record["content"]), int(event["ts"]))
+
+
+def as_bytes(content_hash: int) -> bytes:
+    """Return a content hash as the journal keeps it."""
+    return content_hash.to_bytes(8, "little")
+
+
+def _view(record: Any, symbols: Sequence[str]) -> Order:
+    symbol, ts = symbols[record["symbol"]], int(record["ts"])
+    return Order(
+        order_id=order_name(symbol, ts, int(record["id"])),
+        symbol=symbol,
+        side=Side(int(record["side"])),
+        quantity=from_units(record["qty"]),
+        kind=OrderKind(int(record["kind"])),
+        price=from_units(record["price"]),
+        purpose=Purpose(int(record["purpose"])),
+        state=OrderState(int(record["state"])),
+        timestamp=ts,
+        stop_loss=from_units(record["stop"]) if record["stop"] else None,
+        take_profit=from_units(record["target"]) if record["target"] else None,
+        decision=decision_name(symbol, int(record["decision"])),
+    )
+
+
+def _hash_of(order: Order, symbols: Sequence[str]) -> int:
+    symbol, _, number = parse_order_name(order.order_id)
+    if symbol != order.symbol or symbol not in symbols:
+        return -1
+    record = empty(ORDER)
+    record["id"], record["ts"], record["symbol"] = number, order.timestamp, symbols.index(symbol)
+    record["decision"] = parse_decision_name(order.decision)[1] if order.decision else 0
+    record["qty"], record["price"] = to_units(order.quantity), to_units(order.price)
+    record["stop"], record["target"] = to_units(order.stop_loss or 0), to_units(order.take_profit or 0)
+    record["side"], record["kind"], record["purpose"] = int(order.side), int(order.kind), int(order.purpose)
+    return int(compile.call(compile.entry("content", _CONTENT, {"content": content}), record))
