@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -66,7 +66,7 @@ def entry(name: str, text: str, bindings: Mapping[str, Any]) -> Step:
 def closure(function: Step) -> str:
     """Return the hash of a step's code and of all it reaches, the same with and without compilation."""
     digest = hashlib.sha256()
-    _feed(digest, function, set())
+    _feed(digest, function, {})
     return digest.hexdigest()
 
 
@@ -226,7 +226,7 @@ def _is_private(folder: Path) -> bool:
 
 def _fingerprint(text: str, bindings: Mapping[str, Any]) -> str:
     digest = hashlib.sha256(f"{_toolchain()}\0{text}".encode())
-    seen: set[int] = set()
+    seen: dict[Any, int] = {}
     for name in sorted(bindings):
         digest.update(name.encode())
         _feed(digest, bindings[name], seen)
@@ -237,40 +237,54 @@ def _toolchain() -> str:
     if not JIT:
         return "plain"
     numba = _numba()
-    import llvmlite
-    import llvmlite.binding as llvm
+    import llvmlite  # pyright: ignore[reportMissingTypeStubs]
+    import llvmlite.binding as llvm  # pyright: ignore[reportMissingTypeStubs]
 
     features = llvm.get_host_cpu_features().flatten()
     versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
     return repr((*versions, llvm.get_host_cpu_name(), features, sorted(FLAGS.items())))
 
 
-def _feed(digest: Any, value: Any, seen: set[int], names: tuple[str, ...] = ()) -> None:
+def _feed(digest: Any, value: Any, seen: dict[Any, int], names: tuple[str, ...] = ()) -> None:
     function = plain(value)
     if isinstance(function, FunctionType):
-        if id(function) not in seen:
-            seen.add(id(function))
+        if _is_new(digest, id(function), seen):
             _feed_function(digest, function, seen)
     elif isinstance(value, ModuleType | type):
-        for name in names:
-            if name in vars(value):
-                digest.update(name.encode())
-                _feed(digest, vars(value)[name], seen, names)
+        if _is_new(digest, (id(value), names), seen):
+            _feed_names(digest, vars(value), seen, names)
+    elif isinstance(value, tuple):
+        parts = cast("tuple[Any, ...]", value)
+        digest.update(f"({len(parts)}".encode())
+        for part in parts:
+            _feed(digest, part, seen, names)
     elif isinstance(value, np.ndarray):
-        digest.update(repr((value.dtype, value.shape)).encode() + value.tobytes())
+        array = cast("np.ndarray[Any, Any]", value)
+        digest.update(repr((array.dtype, array.shape)).encode() + array.tobytes())
     elif not callable(value):
         digest.update(repr(value).encode())
 
 
-def _feed_function(digest: Any, function: FunctionType, seen: set[int]) -> None:
+def _is_new(digest: Any, key: Any, seen: dict[Any, int]) -> bool:
+    # a name bound to another function than before is an edit, also where both were seen already
+    is_new = key not in seen
+    digest.update(f"#{seen.setdefault(key, len(seen))}".encode())
+    return is_new
+
+
+def _feed_function(digest: Any, function: FunctionType, seen: dict[Any, int]) -> None:
     names = _feed_code(digest, function.__code__)
     digest.update(repr(function.__defaults__).encode())
-    for name in names:
-        if name in function.__globals__ and not name.startswith("__"):
-            digest.update(name.encode())
-            _feed(digest, function.__globals__[name], seen, names)
+    _feed_names(digest, function.__globals__, seen, names)
     for cell in function.__closure__ or ():
         _feed(digest, cell.cell_contents, seen, names)
+
+
+def _feed_names(digest: Any, space: Mapping[str, Any], seen: dict[Any, int], names: tuple[str, ...]) -> None:
+    for name in names:
+        if name in space and not name.startswith("__"):
+            digest.update(name.encode())
+            _feed(digest, space[name], seen, names)
 
 
 def _feed_code(digest: Any, code: CodeType) -> tuple[str, ...]:
@@ -280,8 +294,8 @@ def _feed_code(digest: Any, code: CodeType) -> tuple[str, ...]:
         if isinstance(constant, CodeType):
             names += _feed_code(digest, constant)
         else:
-            digest.update(
-                repr(sorted(constant, key=repr) if isinstance(constant, frozenset) else constant).encode()
-            )
+            if isinstance(constant, frozenset):
+                constant = sorted(map(repr, cast("frozenset[Any]", constant)))  # its own order is by chance
+            digest.update(repr(constant).encode())
     digest.update(repr(names).encode())
     return tuple(dict.fromkeys(names))

@@ -31,10 +31,7 @@ _LAYER_2 = """
 def entry(rows, order, signals, scores, least, directions, confidences, reasons, values, limits):
     strategies = signals.shape[0]
     for n in range(order.size):
-        i = order[n]
-        if rows[i].flags & LATE != 0:
-            reasons[i] = LATE_ROW
-            continue
+        i = np.uint64(order[n])  # an index that cannot be negative needs no wrapping around
         if reasons[i] >= 0:
             continue
         total = 0
@@ -55,6 +52,8 @@ def entry(rows, order, signals, scores, least, directions, confidences, reasons,
             reasons[i] = NO_SIGNAL
             values[i] = best
             limits[i] = least
+        elif rows[i].flags & LATE != 0:
+            reasons[i] = LATE_ROW
         elif total == 0:
             reasons[i] = NO_DIRECTION
         else:
@@ -209,12 +208,13 @@ class Chain:
         self.market_limits = np.array([each.gate.params.limit for each in self._market], np.float64)
         self._entry = compile.entry("signals", _LAYER_2, {
             "LATE": LATE, "ABSENT": ABSENT, "LATE_ROW": LATE_ROW, "NO_SIGNAL": NO_SIGNAL, "NO_DIRECTION": NO_DIRECTION,
+            "np": np,
         })  # fmt: skip
 
     @property
     def asked(self) -> Any:
         """Return, for each gate that can end a decision, how many market gates were asked before it ended."""
-        reach = {LATE_ROW: 0, NO_SIGNAL: 1, NO_DIRECTION: 3}
+        reach = {LATE_ROW: 1, NO_SIGNAL: 1, NO_DIRECTION: 3}
         made = np.zeros(len(self.places), np.int64)
         for place in self.places:
             layer = reach.get(place.number, 5)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from nexus_core import compile
 TOOLS = """
 import numpy as np
 from nexus_core.compile import step
+from nexus_core.steps import Tool, record
 from tiny import deep
 
 GAIN = 2.0
@@ -25,6 +27,18 @@ TABLE = np.array([1.0, 3.0])
 @step
 def scaled(x, power=1.0):
     return deep.shifted(GAIN * x) * TABLE[1] * power
+
+
+def kept():
+    return record(x=0.0)
+
+
+def _push(state, x):
+    state.x = scaled(x)
+    return state.x
+
+
+keep = Tool(kept, _push)
 """
 DEEP = """
 from nexus_core.compile import step
@@ -37,7 +51,7 @@ def shifted(x):
 SPARE = "def unused(x):\n    return x\n"
 STRATEGY = """
 from nexus_core.strategy import Strategy
-from tiny.tools import scaled
+from tiny import tools
 
 
 class Tiny(Strategy):
@@ -46,11 +60,11 @@ class Tiny(Strategy):
 
     @staticmethod
     def state(params):
-        return {"last": 0.0}
+        return {"kept": tools.keep(), "last": 0.0}
 
     @staticmethod
     def step(row, state, params):
-        state.last = scaled(row.close)
+        state.last = tools.keep.push(state.kept, row.close)
         return 0, 0.0
 """
 RUN = """
@@ -83,7 +97,9 @@ def python(text, **env):
     if sys.platform == "win32":
         keep["SYSTEMROOT"] = os.environ["SYSTEMROOT"]
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(text)]
-    return subprocess.run(command, env={**keep, **env}, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env={**keep, **env}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def run_tiny(package):
@@ -122,6 +138,9 @@ def test_an_edit_of_a_tool_in_another_module_is_seen_by_the_next_process(tiny):
     assert run_tiny(tiny) == 96.0
     edit(tiny, "deep", "x + 2.0", "x + 1.0")
     edit(tiny, "tools", "GAIN = 3.0", "GAIN = 2.0")
+    edit(tiny, "tools", "state.x = scaled(x)", "state.x = -scaled(x)")
+    assert run_tiny(tiny) == -63.0
+    edit(tiny, "tools", "state.x = -scaled(x)", "state.x = scaled(x)")
     written = machine_code(tiny)
     assert run_tiny(tiny) == 63.0
     assert machine_code(tiny) == written  # back at what was compiled first
@@ -158,15 +177,16 @@ class Nested(Strategy):
     @staticmethod
     def state(params):
         inner = steps.record(std=steps.rolling_std(params.window), low=steps.rolling_min(params.window))
-        return {"inner": inner, "pairs": np.zeros(4, PAIR), "hash": np.uint64(1), "whole": 1, "ratio": 0.0}
+        pairs, one = np.zeros(4, PAIR), np.array(1, np.uint64)
+        return {"inner": inner, "pairs": pairs, "hash": one, "n": 1, "ratio": 0.0}
 
     @staticmethod
     def step(row, state, params):
         deviation = steps.rolling_std.push(state.inner.std, row.close)
         low = steps.rolling_min.push(state.inner.low, row.close)
         state.hash = (state.hash ^ np.uint64(row.seq)) * MIX
-        state.whole = state.whole * 3 + row.seq
-        pair = state.pairs[state.whole & 3]
+        state.n = state.n * 3 + row.seq
+        pair = state.pairs[state.n & 3]
         pair.size += 1
         pair.mean += (row.close - pair.mean) / pair.size
         state.pairs[3] = state.pairs[0]
@@ -185,7 +205,7 @@ loop = StrategyLoop("nested", Nested(), 1)
 signals, scores = np.zeros(200, np.int8), np.zeros(200)
 loop.run(rows, np.array([0]), np.array([200]), signals, scores)
 loop.states["own"]["ratio"][np.isnan(loop.states["own"]["ratio"])] = np.nan
-print(compile.JIT, loop.code, loop.faults(), signals.tobytes().hex(), scores.tobytes().hex(), loop.states.tobytes().hex())
+print(compile.JIT, loop.code, loop.faults(), *(a.tobytes().hex() for a in (signals, scores, loop.states)))
 """
 
 
@@ -226,9 +246,7 @@ def test_division_by_zero_and_overflow_follow_the_same_rules_in_both_modes():
     assert natural.tolist() == [1, 2**64 - 1]
 
 
-METHODS = np.dtype(
-    [("mean", "f8"), ("min", "f8"), ("size", "i8"), ("shape", "i8"), ("T", "i8"), ("item", "f8")]
-)
+METHODS = np.dtype([(n, "f8") for n in ("mean", "min", "item")] + [(n, "i8") for n in ("size", "shape", "T")])
 
 
 def test_fields_may_be_named_like_an_arrays_methods():
@@ -297,14 +315,18 @@ def deep(x):
     return x + 1.0
 def apart(x):
     return x - 1.0
+def unused(x):
+    return x
 def make(shift):
     def inner(x):
         return x * shift
     return inner
 inner = make(3.0)
+alias = deep
+PAIR = (TABLE * 3.0, 4)
 def main(x, power=1.0):
-    y = deep(x) * GAIN + TABLE[0] + Side.BUY + inner(x) * power
-    return [math.sqrt(z + 7.0) for z in (y,)][0]
+    y = deep(x) * GAIN + TABLE[0] + Side.BUY + inner(x) * power + apart(x) + alias(x) + PAIR[1]
+    return [math.sqrt(z + 7.0) for z in (y,) if z not in {8.0, 9.0}][0]
 """
 
 
@@ -328,7 +350,10 @@ def closure_of(text):
         ("power=1.0", "power=1.5"),
         ("z + 7.0", "z + 7.5"),
         ("math.sqrt", "math.exp"),
-        ("deep(x)", "apart(x)"),
+        ("= deep(x)", "= apart(x)"),
+        ("alias = deep", "alias = apart"),
+        ("TABLE * 3.0", "TABLE * 3.5"),
+        ("{8.0, 9.0}", "{8.0, 9.5}"),
     ],
 )
 def test_every_edit_that_a_step_can_feel_is_another_hash(old, new):
@@ -337,10 +362,21 @@ def test_every_edit_that_a_step_can_feel_is_another_hash(old, new):
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("return x - 1.0", "return x - 2.0"), ("GAIN = 2.0", "GAIN = 2.0\nODD = 5")]
+    ("old", "new"), [("return x\ndef", "return -x\ndef"), ("GAIN = 2.0", "GAIN = 2.0\nODD = 5")]
 )
 def test_an_edit_that_a_step_cannot_feel_is_the_same_hash(old, new):
     assert closure_of(BASE.replace(old, new)) == closure_of(BASE)
+
+
+def test_modules_that_import_each_other_end_the_search():
+    one, two = ModuleType("one"), ModuleType("two")
+    one.two, two.one = two, one
+    source = "def main(x):\n    return one.two.deep(x)\ndef deep(x):\n    return x + {}\n"
+    hashes = []
+    for number in (1, 1, 2):
+        exec(source.format(number), two.__dict__)
+        hashes.append(compile.closure(two.main))
+    assert hashes[0] == hashes[1] != hashes[2]
 
 
 # -- the folder -------------------------------------------------------------------------------------

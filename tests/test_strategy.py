@@ -201,7 +201,6 @@ def test_answers_within_the_contract_pass_unchanged():
         (1, 1.0000001),
         (1, np.nextafter(1.0, 2.0)),
         (1, -5e-324),
-        (1, math.inf),
         (3, 0.5),
         (-3, 0.5),
     ],

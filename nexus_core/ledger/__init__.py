@@ -127,9 +127,9 @@ class Ledger:
         while at < len(order) or len(told):
             self._used[:] = 0
             at = self._ledger_pass(rows, order, at, judged, told, *buffers)
-            told = none
-            used = self._used
-            yield Written(events[: used[0]], decisions[: used[1]], verdicts[: used[2]], opinions[: used[3]])
+            told, used = none, self._used.tolist()
+            if any(used):
+                yield Written(events[: used[0]], decisions[: used[1]], verdicts[: used[2]], opinions[: used[3]])
 
     def warm(self) -> None:
         """Compile the pass, or load it from the cache, by running over no rows."""

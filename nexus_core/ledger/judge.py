@@ -14,7 +14,7 @@ from nexus_core.types import Mode
 NORMAL, PAUSED, REDUCED, EMERGENCY = (int(mode) for mode in Mode)
 
 KERNEL_GATES = (
-    ("late", 1),
+    ("late", 2),
     ("has-signal", 2),
     ("direction", 4),
     ("opposite", 4),

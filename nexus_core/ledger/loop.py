@@ -145,12 +145,12 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
             or used[OPINIONS] + signals.shape[0] > opinions.size
         ):
             return n
-        i = order[n]
+        i = np.uint64(order[n])  # an index that cannot be negative needs no wrapping around
         row = rows[i]
         s = row.symbol
         ts = row.ts
-        position = positions[s]
-        instrument = instruments[s]
+        position = positions[np.uint64(s)]
+        instrument = instruments[np.uint64(s)]
         before = used[EVENTS]
         if ts > account.next_hour:
             roll(account, ts)

@@ -36,20 +36,18 @@ def fits(a: int, b: int) -> bool:
 
 @step
 def product(a: int, b: int) -> int:
-    """Return a x b / 1e8 rounded half to even. The caller has seen that it fits."""
-    negative = (a < 0) != (b < 0)
-    a, b = abs(a), abs(b)
-    a_whole = a // UNIT
-    b_whole = b // UNIT
-    a_part = a - a_whole * UNIT
-    b_part = b - b_whole * UNIT
-    low = a_part * b_part
-    carry = low // UNIT
-    rest = low - carry * UNIT
-    total = a_whole * b_whole * UNIT + a_whole * b_part + a_part * b_whole + carry
-    if rest > HALF or (rest == HALF and total & 1 == 1):
-        total += 1
-    return -total if negative else total
+    """Return a x b / 1e8 rounded half to even. The caller has seen that it fits.
+
+    A float64 quotient is at most some thousand too large or too small; the rest it leaves is exact even where
+    its two terms wrap around, and says by how much to correct it.
+    """
+    near = np.int64(np.rint(float(a) * float(b) * 1e-8))
+    rest = a * b - near * UNIT
+    correction = (rest + HALF) // UNIT
+    total = near + correction
+    if rest - correction * UNIT == -HALF:
+        total -= total & 1
+    return total
 
 
 @step

@@ -50,18 +50,30 @@ def entry(rows, starts, order, bounds, times):
 """
 
 _REACH = """
-def entry(rows, starts, first, edge, last):
+def entry(rows, starts, times, at, to, edge, first, last):
+    # the last tick at or before the edge, by doubling and halving a stride
+    reach = at + 1
+    stride = 1
+    while reach + stride <= to and times[reach + stride - 1] <= edge:
+        reach += stride
+        stride *= 2
+    while stride > 0:
+        if reach + stride <= to and times[reach + stride - 1] <= edge:
+            reach += stride
+        stride //= 2
+    until = times[reach - 1]
     for s in range(first.size):
         low = first[s]
         stride = 1
-        while low + stride <= starts[s + 1] and rows[low + stride - 1].ts <= edge:
+        while low + stride <= starts[s + 1] and rows[low + stride - 1].ts <= until:
             low += stride
             stride *= 2
         while stride > 0:
-            if low + stride <= starts[s + 1] and rows[low + stride - 1].ts <= edge:
+            if low + stride <= starts[s + 1] and rows[low + stride - 1].ts <= until:
                 low += stride
             stride //= 2
         last[s] = low
+    return reach
 """
 
 
@@ -116,13 +128,14 @@ def blocks(chunk: Chunk, tick: int, size: int, edges: Any, stops: Sequence[int] 
     one. A tick stamped exactly at an edge is the last of its epoch. At the tick numbers in `stops`, which
     rise, a block begins.
     """
-    first, at = chunk.starts[:-1].copy(), 0
+    first, at, ends = chunk.starts[:-1].copy(), 0, [each - tick for each in stops if each > tick]
     while at < chunk.ticks:
-        edge = edges(int(chunk.times[at]))
-        stop = next((each - tick for each in stops if each - tick > at), chunk.ticks)
-        to = min(at + size, int(np.searchsorted(chunk.times, edge, side="right")), stop, chunk.ticks)
+        while ends and ends[0] <= at:
+            del ends[0]
+        to = min(at + size, chunk.ticks, *ends[:1])
         last = np.empty_like(first)
-        compile.call(_reach(), chunk.rows, chunk.starts, first, chunk.times[to - 1], last)
+        edge = edges(int(chunk.times[at]))
+        to = compile.call(_reach(), chunk.rows, chunk.starts, chunk.times, at, to, edge, first, last)
         order = chunk.order[chunk.bounds[at] : chunk.bounds[to]]
         yield Block(chunk.rows, first, last, order, chunk.times[at:to], tick + at)
         first, at = last, to
@@ -130,10 +143,8 @@ def blocks(chunk: Chunk, tick: int, size: int, edges: Any, stops: Sequence[int] 
 
 def warm() -> None:
     """Compile, or load from the cache, what cuts chunks."""
-    Chunk(np.zeros(0, ROW), np.zeros(2, np.int64))
-    compile.call(
-        _reach(), np.zeros(0, ROW), np.zeros(2, np.int64), np.zeros(1, np.int64), 0, np.zeros(1, np.int64)
-    )
+    for _ in blocks(Chunk(np.zeros(1, ROW), np.array([0, 1])), 0, 1, lambda _: 0):
+        pass
 
 
 @cache

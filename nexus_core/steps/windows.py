@@ -71,11 +71,11 @@ def _push_min(state: Any, x: float) -> float:
 def rolling_sum(window: int) -> np.void:
     """Sum the newest `window` values, in their unit.
 
-    `push(state, x)`. No value is taken out of a sum again, so nothing drifts: rows fall into blocks of `window`, and a
-    sum is the end of the block before plus the start of this one (van Herk 1992, *A fast algorithm for local
-    minimum and maximum filters*, with + for max). The error is that of one plain summation over the window.
-    NaN and infinity take a row of the window and count for nothing. Until the window is full the answer is
-    the sum so far; where no value is known it is 0.
+    `push(state, x)`. No value is taken out of a sum again, so nothing drifts: rows fall into blocks of
+    `window`, and a sum is the end of the block before plus the start of this one (van Herk 1992, *A fast
+    algorithm for local minimum and maximum filters*, with + for max). The error is that of one plain
+    summation over the window. NaN and infinity take a row of the window and count for nothing. Until the
+    window is full the answer is the sum so far; where no value is known it is 0.
     """
     return record(window=checked("rolling_sum", window), at=0, start=0.0, ends=np.zeros(capacity(window)))
 

@@ -19,8 +19,9 @@ from nexus_core.records import ROW
 BARS = 1200  # more than one pass of the loop
 
 COLUMNS = (
-    "ts", "seq", "symbol", "flags", "open", "high", "low", "close", "volume", "bid", "ask", "bid_size", "ask_size",
-    "buy_volume", "sell_volume", "trades", "session_id", "minute_of_session", "minutes_to_close",
+    "ts", "seq", "symbol", "flags", "open", "high", "low", "close", "volume", "bid", "ask",
+    "bid_size", "ask_size", "buy_volume", "sell_volume", "trades",
+    "session_id", "minute_of_session", "minutes_to_close",
 )  # fmt: skip
 
 
