@@ -87,6 +87,31 @@ def call(function: Step, *arguments: Any) -> Any:
         return function(*(_seen(each) for each in arguments))
 
 
+class Fixed:
+    """An entry whose every call has arguments of the same types, dtypes and memory layout.
+
+    Looking at the types of thirty arrays costs more than many a call takes; from the second call on they
+    are believed. So only callers that own their arrays may use it.
+    """
+
+    __slots__ = ("_direct", "function")
+
+    def __init__(self, function: Step) -> None:
+        self.function = function
+        self._direct: Step | None = None
+
+    def __call__(self, *arguments: Any) -> Any:
+        if self._direct is not None:
+            return self._direct(*arguments)
+        result = call(self.function, *arguments)
+        if JIT:
+            machine: Any = self.function
+            # others may share the entry with other types
+            types = tuple(machine.typeof_pyval(each) for each in arguments)
+            self._direct = machine.overloads[types].entry_point
+        return result
+
+
 def cache_root() -> Path:
     """Return the folder of generated code: `NEXUS_CACHE_DIR`, else the user's cache, else a private one."""
     if not _root:

@@ -97,7 +97,7 @@ class Engine:
         return made | self.chain.records()
 
     def warm(self, progress: Progress) -> None:
-        """Compile what will be used, or load it from the cache; tell of what has to be compiled."""
+        """Compile what decides, or load it from the cache; tell of what has to be compiled."""
         jobs = [(loop.name, loop.entry, loop.warm) for loop in self.loops]
         jobs += [
             ("the chain", self.chain.entry, self.chain.warm),
@@ -123,6 +123,11 @@ class Assembly:
     def market(self) -> Market:
         """Return what the run asks of its feed."""
         return self.engine.market
+
+    def warm(self, progress: Progress) -> None:
+        """Compile what will be used, or load it from the cache; tell of what has to be compiled."""
+        self.feed.warm()
+        self.engine.warm(progress)
 
 
 def assemble(settings: Settings, trace: str | None = None) -> Assembly:

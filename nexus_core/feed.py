@@ -36,8 +36,11 @@ class Feed(Plugin):
     """
 
     offers: ClassVar[set[str]] = {"bar"}
-    """What its rows carry: bar, volume, trade, book."""
+    """What its rows carry: bar, volume, quote, trade, book."""
     live: ClassVar[bool] = False
+
+    def warm(self) -> None:  # noqa: B027  (a feed that compiles nothing has nothing to do)
+        """Compile, or load from the cache, what making rows needs."""
 
     @abstractmethod
     def recording(self, market: Market) -> dict[str, Any]:

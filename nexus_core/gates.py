@@ -210,6 +210,7 @@ class Chain:
             "LATE": LATE, "ABSENT": ABSENT, "LATE_ROW": LATE_ROW, "NO_SIGNAL": NO_SIGNAL, "NO_DIRECTION": NO_DIRECTION,
             "np": np,
         })  # fmt: skip
+        self._layer_2 = compile.Fixed(self._entry)
 
     @property
     def asked(self) -> Any:
@@ -270,8 +271,8 @@ class Chain:
         return self._entry
 
     def _signals(self, rows: Records, order: Any, judged: Judged) -> None:
-        compile.call(
-            self._entry, rows, order, judged.signals, judged.scores, self._least,
+        self._layer_2(
+            rows, order, judged.signals, judged.scores, self._least,
             judged.directions, judged.confidences, judged.reasons, judged.values, judged.limits,
         )  # fmt: skip
 

@@ -1,17 +1,21 @@
 """The journal of a run: append-only, in SQLite, the truth after a crash.
 
 One process writes, and holds the run's lock while it does; any number may read. Everything of one commit
-is written in one transaction with `synchronous=FULL`: nothing counts as having happened before that.
+is written in one transaction with `synchronous=FULL`: nothing counts as having happened before that. Each
+commit carries check sums of all that stands in the journal up to it, so that a file of which a single
+byte was changed since is not believed.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from attrs import Factory, define, frozen
@@ -21,20 +25,36 @@ from nexus_core.records import DECISION, EVENT, OPINION, VERDICT, Records
 
 FILE, LOCK = "journal.db", "lock.db"
 KEPT_SNAPSHOTS = 2
+PATIENCE = 10.0
+"""Seconds to wait for a file that somebody else has locked."""
 
 _TABLES = """
-create table meta (key text primary key, value text not null) without rowid;
 create table commits (
-    seq integer primary key, tick integer not null, ts integer not null,
-    events integer not null, decisions integer not null, run_hash text not null);
-create table events (seq integer primary key, commit_seq integer not null, ts integer not null, record blob not null);
-create table approvals (order_id integer primary key, content blob not null, sent integer not null default 0);
+    seq integer primary key, tick integer not null, ts integer not null, events integer not null,
+    decisions integer not null, run_hash text not null, sums text not null);
+create table events (seq integer primary key, ts integer not null, record blob not null);
+create table approvals (
+    seq integer primary key, order_id integer not null unique, content blob not null,
+    sent integer not null default 0);
 create table inputs (seq integer primary key, tick integer not null, record blob not null, why text not null);
 create table traces (
-    seq integer primary key, commit_seq integer not null, first integer not null, last integer not null,
+    seq integer primary key, first integer not null, last integer not null,
     decisions blob not null, verdicts blob not null, opinions blob not null);
-create table snapshots (seq integer primary key, tick integer not null, state blob not null);
+create table snapshots (
+    seq integer primary key, tick integer not null, state blob not null, crc integer not null);
 """
+
+_SUMMED = {
+    "commits": "seq, tick, ts, events, decisions, run_hash",
+    "events": "record",
+    "approvals": "order_id, content",
+    "inputs": "tick, record, why",
+    "traces": "decisions, verdicts, opinions",
+}
+"""The columns that go into each table's check sum."""
+
+_BROKEN = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_NOTADB}
+"""What SQLite says of a file that is not what was written; all else lies in the machine around it."""
 
 MIGRATIONS: Sequence[str] = (_TABLES,)
 """What takes a journal of schema n to n + 1; the first makes one out of nothing."""
@@ -53,6 +73,10 @@ class Input:
     why: str
 
 
+Trace = tuple[Records, Records, Records]
+"""Decisions with all their verdicts and all their opinions."""
+
+
 @define
 class Batch:
     """What one commit writes. Records are copies: the engine's buffers go on being written."""
@@ -63,10 +87,10 @@ class Batch:
     run_hash: str
     decisions: int
     """How many decisions the run has made so far."""
-    events: list[Records] = Factory(list)
-    traces: list[tuple[Records, Records, Records]] = Factory(list)
-    inputs: list[Input] = Factory(list)
-    approvals: list[tuple[int, bytes]] = Factory(list)
+    events: list[Records] = Factory(list[Records])
+    traces: list[Trace] = Factory(list[Trace])
+    inputs: list[Input] = Factory(list[Input])
+    approvals: list[tuple[int, bytes]] = Factory(list[tuple[int, bytes]])
     """Order and content hash of what a venue is to be sent."""
     snapshot: bytes | None = None
 
@@ -89,143 +113,145 @@ class Journal:
     def __init__(self, folder: Path, *, write: bool = False) -> None:
         self.folder, self._write = folder, write
         if not write and not (folder / FILE).is_file():
-            raise JournalError(f"{folder.name}: has no journal in {folder}.")
-        self._lock = _locked(folder) if write else None
-        self._db = self._open(folder / FILE)
-        self._seq = self._events = 0
-        if write:
-            last = self.last()
-            self._seq, self._events = (last.seq, last.events) if last else (0, 0)
+            raise JournalError(
+                f"{folder.name}: has no journal in {folder}. Begin it with nexus run --resume {folder.name}."
+            )
+        with ExitStack() as opened:
+            if write:
+                opened.enter_context(closing(_locked(folder)))
+            with self._careful():
+                self._db = opened.enter_context(closing(_connected(folder / FILE, write)))
+                _migrate(self._db, folder, write)
+                self._seq, self._events, self._sums = self._standing()
+            self._opened = opened.pop_all()
 
     # -- writing ----------------------------------------------------------------------------------
 
     def commit(self, batch: Batch) -> int:
         """Write a batch whole, wait until it is on the disk, and return its sequence number."""
         seq, events = self._seq + 1, self._events + sum(len(each) for each in batch.events)
-        try:
+        sums = dict(self._sums)
+        with self._careful():
             self._db.execute("begin immediate")
-            self._insert(seq, events, batch)
-            self._db.execute("commit")
-        except sqlite3.Error as error:
-            with suppress(sqlite3.Error):
-                self._db.execute("rollback")
-            raise JournalError(
-                f"{self.folder.name}: the journal could not be written ({error}). Nothing of this block counts as "
-                "done; make room or lift the lock, then go on with --resume."
-            ) from error
-        self._seq, self._events = seq, events
+            try:
+                self._insert(seq, batch, sums)
+                line = (seq, batch.tick, batch.ts, events, batch.decisions, batch.run_hash)
+                _add(sums, "commits", line)
+                self._db.execute("insert into commits values (?,?,?,?,?,?,?)", (*line, json.dumps(sums)))
+                self._db.execute("commit")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    self._db.execute("rollback")
+                raise
+        self._seq, self._events, self._sums = seq, events, sums
         return seq
 
-    def _insert(self, seq: int, events: int, batch: Batch) -> None:
+    def _insert(self, seq: int, batch: Batch, sums: dict[str, int]) -> None:
         run = self._db.execute
-        run("insert into commits values (?,?,?,?,?,?)",
-            (seq, batch.tick, batch.ts, events, batch.decisions, batch.run_hash))  # fmt: skip
         for records in batch.events:
-            size, raw, first = (
-                records.itemsize,
-                records.tobytes(),
-                int(records["seq"][0]) if len(records) else 0,
-            )
-            times = records["ts"].tolist()
+            raw, size, numbers = records.tobytes(), records.itemsize, records["seq"].tolist()
+            _add(sums, "events", (raw,))
             self._db.executemany(
-                "insert into events values (?,?,?,?)",
-                [(first + n, seq, ts, raw[n * size : (n + 1) * size]) for n, ts in enumerate(times)],
+                "insert into events values (?,?,?)",
+                [
+                    (number, ts, raw[n * size : (n + 1) * size])
+                    for n, (number, ts) in enumerate(zip(numbers, records["ts"].tolist(), strict=True))
+                ],
             )
         for decisions, verdicts, opinions in batch.traces:
             if len(decisions):
                 parts = (decisions.tobytes(), verdicts.tobytes(), opinions.tobytes())
+                _add(sums, "traces", parts)
                 span = (int(decisions["ts"].min()), int(decisions["ts"].max()))
-                run("insert into traces values (null,?,?,?,?,?,?)", (seq, *span, *parts))
-        self._db.executemany(
-            "insert into inputs values (null,?,?,?)",
-            [(each.tick, each.record, each.why) for each in batch.inputs],
-        )
-        self._db.executemany("insert into approvals (order_id, content) values (?,?)", batch.approvals)
+                run("insert into traces values (null,?,?,?,?,?)", (*span, *parts))
+        for each in batch.inputs:
+            _add(sums, "inputs", (each.tick, each.record, each.why))
+            run("insert into inputs values (null,?,?,?)", (each.tick, each.record, each.why))
+        for order, content in batch.approvals:
+            _add(sums, "approvals", (order, content))
+            run("insert into approvals (order_id, content) values (?,?)", (order, content))
         if batch.snapshot is not None:
-            run("insert into snapshots values (?,?,?)", (seq, batch.tick, batch.snapshot))
-            run("delete from snapshots where seq not in (select seq from snapshots order by seq desc limit ?)",
-                (KEPT_SNAPSHOTS,))  # fmt: skip
+            state, kept = batch.snapshot, "select seq from snapshots order by seq desc limit ?"
+            run("insert into snapshots values (?,?,?,?)", (seq, batch.tick, state, crc32(state)))
+            run(f"delete from snapshots where seq not in ({kept})", (KEPT_SNAPSHOTS,))
 
     def mark_sent(self, order: int, content: bytes) -> bool:
         """Mark a committed approval as sent, on the disk; False where none of that content is left unsent."""
-        done = self._db.execute(
-            "update approvals set sent = 1 where order_id = ? and content = ? and sent = 0", (order, content)
-        )
+        with self._careful():
+            done = self._db.execute(
+                "update approvals set sent = 1 where order_id = ? and content = ? and sent = 0",
+                (order, content),
+            )
         return done.rowcount == 1
-
-    def approval(self, order: int) -> tuple[bytes, bool] | None:
-        """Return an order's approved content and whether it was sent, or None where it was never approved."""
-        row = self._db.execute("select content, sent from approvals where order_id = ?", (order,)).fetchone()
-        return None if row is None else (row[0], bool(row[1]))
 
     # -- reading ----------------------------------------------------------------------------------
 
+    def approval(self, order: int) -> tuple[bytes, bool] | None:
+        """Return an order's approved content and whether it was sent, or None where it was never approved."""
+        for content, sent in self._rows("select content, sent from approvals where order_id = ?", order):
+            return content, bool(sent)
+        return None
+
     def last(self) -> Commit | None:
         """Return the newest commit, or None in a new journal."""
-        row = self._db.execute("select * from commits order by seq desc limit 1").fetchone()
-        return None if row is None else Commit(*row)
+        return next(self._commits("desc limit 1"), None)
 
     def commits(self) -> Iterator[Commit]:
         """Yield every commit in order."""
-        for row in self._db.execute("select * from commits order by seq"):
-            yield Commit(*row)
+        return self._commits("asc")
 
     def events(self, first: int = 1, last: int | None = None) -> Records:
         """Return events `first` to `last` by sequence number, both included."""
-        rows = self._db.execute(
+        rows = self._rows(
             "select record from events where seq >= ? and seq <= ? order by seq",
-            (first, 2**62 if last is None else last),
-        )
-        return np.frombuffer(b"".join(row[0] for row in rows), EVENT)
+            first, 2**62 if last is None else last,
+        )  # fmt: skip
+        return self._records(b"".join(row[0] for row in rows), EVENT)
 
-    def traces(
-        self, newest_first: bool = False, at: int | None = None
-    ) -> Iterator[tuple[Records, Records, Records]]:
-        """Yield decisions with their verdicts and opinions, a block at a time; `at` keeps those around a time."""
+    def traces(self, newest_first: bool = False, at: int | None = None) -> Iterator[Trace]:
+        """Yield decisions, verdicts and opinions, a block at a time; `at` keeps the blocks around a time."""
         where, values = ("where first <= ? and last >= ?", (at, at)) if at is not None else ("", ())
         order = "desc" if newest_first else "asc"
         query = f"select decisions, verdicts, opinions from traces {where} order by seq {order}"
-        for decisions, verdicts, opinions in self._db.execute(query, values):
+        for decisions, verdicts, opinions in self._rows(query, *values):
             yield (
-                np.frombuffer(decisions, DECISION),
-                np.frombuffer(verdicts, VERDICT),
-                np.frombuffer(opinions, OPINION),
+                self._records(decisions, DECISION),
+                self._records(verdicts, VERDICT),
+                self._records(opinions, OPINION),
             )
 
     def inputs(self) -> list[Input]:
         """Return everything that came from outside, in order."""
-        return [Input(*row) for row in self._db.execute("select tick, record, why from inputs order by seq")]
+        return [Input(*row) for row in self._rows("select tick, record, why from inputs order by seq")]
 
     def snapshot(self) -> tuple[int, bytes] | None:
         """Return the newest snapshot with the number of the first tick after it."""
-        return self._db.execute("select tick, state from snapshots order by seq desc limit 1").fetchone()
-
-    def meta(self, key: str) -> str | None:
-        """Return a fact about the journal."""
-        row = self._db.execute("select value from meta where key = ?", (key,)).fetchone()
-        return None if row is None else row[0]
+        query = "select tick, state, crc from snapshots order by seq desc limit 1"
+        for tick, state, crc in self._rows(query):
+            if crc32(state) != crc:
+                raise self._damaged("its newest snapshot was altered")
+            return int(tick), bytes(state)
+        return None
 
     def check(self) -> None:
-        """Raise DamagedError unless the file is whole and its counts agree."""
-        try:
-            told = self._db.execute("pragma quick_check").fetchone()[0]
-            last = self.last()
-            counts = self._db.execute(
-                "select (select count(*) from commits), (select count(*) from events), (select max(seq) from events)"
-            ).fetchone()
-        except sqlite3.DatabaseError as error:
-            raise DamagedError(f"{self.folder.name}: the journal cannot be read ({error}).") from error
-        expected = (last.seq, last.events, last.events or None) if last else (0, 0, None)
-        if told != "ok" or counts != expected:
-            raise DamagedError(
-                f"{self.folder.name}: the journal is damaged ({told}; {counts} for {expected})."
-            )
+        """Raise DamagedError unless every byte is as it was written."""
+        for (said,) in self._rows("pragma quick_check(1)"):
+            if said != "ok":
+                raise self._damaged(said)
+        for table, columns in _SUMMED.items():
+            sums = dict.fromkeys(_SUMMED, 0)
+            for row in self._rows(f"select {columns} from {table} order by seq"):
+                _add(sums, table, row)
+            if sums[table] != self._sums[table]:
+                raise self._damaged(f"its {table} are not those that were written")
+        for count, newest in self._rows("select count(*), ifnull(max(seq), 0) from events"):
+            if (count, newest) != (self._events, self._events):
+                raise self._damaged(f"it has {count} events up to {newest}, and should have {self._events}")
+        self.snapshot()
 
     def close(self) -> None:
         """Close the file and give up the lock."""
-        self._db.close()
-        if self._lock is not None:
-            self._lock.close()
+        self._opened.close()
 
     def __enter__(self) -> Journal:
         return self
@@ -233,46 +259,87 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # -- opening ----------------------------------------------------------------------------------
+    # -- believing it -----------------------------------------------------------------------------
 
-    def _open(self, path: Path) -> sqlite3.Connection:
+    def _rows(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        with self._careful():
+            yield from self._db.execute(query, values)
+
+    def _commits(self, order: str) -> Iterator[Commit]:
+        for row in self._rows(f"select {_SUMMED['commits']} from commits order by seq {order}"):
+            yield Commit(*row)
+
+    def _records(self, raw: bytes, dtype: np.dtype[np.void]) -> Records:
+        if len(raw) % dtype.itemsize:
+            raise self._damaged("a record is not whole")
+        return np.frombuffer(raw, dtype)
+
+    def _standing(self) -> tuple[int, int, dict[str, int]]:
+        query = "select seq, events, sums from commits order by seq desc limit 1"
+        for seq, events, sums in self._rows(query):
+            try:
+                read: dict[str, int] = json.loads(sums)
+                return seq, events, {table: read[table] for table in _SUMMED}
+            except (ValueError, KeyError, TypeError) as error:
+                raise self._damaged("its newest commit has no check sums") from error
+        return 0, 0, dict.fromkeys(_SUMMED, 0)
+
+    @contextmanager
+    def _careful(self) -> Generator[None]:
         try:
-            if self._write:
-                db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
-                db.execute("pragma journal_mode=wal")
-                db.execute("pragma synchronous=full")
-            else:
-                db = sqlite3.connect(
-                    f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=10.0
-                )
-            _migrate(db, path, self._write)
-        except sqlite3.DatabaseError as error:
-            self._give_up()
-            raise DamagedError(
-                f"{path.parent.name}: the journal {path} cannot be opened ({error})."
-            ) from error
-        except JournalError:
-            self._give_up()
-            raise
-        return db
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+            if code in _BROKEN:
+                raise self._damaged(str(error)) from error
+            raise JournalError(self._failed(error)) from error
 
-    def _give_up(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
+    def _failed(self, error: sqlite3.Error) -> str:
+        name = self.folder.name
+        if self._write:
+            return (
+                f"{name}: the journal could not be written ({error}). Nothing of this block counts as done; "
+                f"make room or lift the lock, then go on with nexus run --resume {name}."
+            )
+        return f"{name}: the journal could not be read ({error}). See what holds or hides it, then try again."
+
+    def _damaged(self, what: str) -> DamagedError:
+        name = self.folder.name
+        advice = "" if self._write else f" nexus run --resume {name} puts it aside and plays the run again."
+        return DamagedError(f"{name}: the journal is damaged ({what}).{advice}")
 
 
-def _migrate(db: sqlite3.Connection, path: Path, write: bool) -> None:
+def _add(sums: dict[str, int], table: str, values: Sequence[Any]) -> None:
+    for value in values:
+        sums[table] = crc32(value if isinstance(value, bytes) else f"{value} ".encode(), sums[table])
+
+
+def _connected(path: Path, write: bool) -> sqlite3.Connection:
+    if not write:
+        # without a folder to write in, no helper file can be made; without a log of changes, none is needed
+        still = not os.access(path.parent, os.W_OK) and not path.with_name(f"{FILE}-wal").exists()
+        uri = f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
+        return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=PATIENCE)
+    db = sqlite3.connect(path, isolation_level=None, timeout=PATIENCE)
+    try:
+        db.execute("pragma journal_mode=wal")
+        db.execute("pragma synchronous=full")
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def _migrate(db: sqlite3.Connection, folder: Path, write: bool) -> None:
     version, newest = db.execute("pragma user_version").fetchone()[0], len(MIGRATIONS)
     if version > newest:
         raise JournalError(
-            f"{path.parent.name}: the journal has schema {version}, this Nexus knows {newest}. Upgrade nexus-core."
+            f"{folder.name}: the journal has schema {version}, this Nexus knows {newest}. Upgrade nexus-core."
         )
-    if version == newest:
-        return
-    if not write:
+    if version < newest and not write:
         raise JournalError(
-            f"{path.parent.name}: the journal has schema {version}, this Nexus writes {newest}. "
-            "Bring it up to date with nexus run --resume."
+            f"{folder.name}: the journal has schema {version}, this Nexus writes {newest}. "
+            f"Bring it up to date with nexus run --resume {folder.name}."
         )
     for number in range(version, newest):
         db.executescript(f"begin immediate;{MIGRATIONS[number]};pragma user_version = {number + 1};commit;")
@@ -280,19 +347,21 @@ def _migrate(db: sqlite3.Connection, path: Path, write: bool) -> None:
 
 def _locked(folder: Path) -> sqlite3.Connection:
     # a lock of its own leaves readers free, and goes with the process that held it
+    lock: sqlite3.Connection | None = None
     try:
         lock = sqlite3.connect(folder / LOCK, isolation_level=None, timeout=0.2)
-    except sqlite3.Error as error:
-        raise JournalError(f"{folder.name}: no journal can be written in {folder} ({error}).") from error
-    try:
         lock.execute("begin exclusive")
-    except sqlite3.DatabaseError as error:
-        lock.close()
-        if "locked" in str(error):
+    except sqlite3.Error as error:
+        if lock is not None:
+            lock.close()
+        if _is_busy(error):
             raise JournalError(
                 f"{folder.name}: another process is writing this run. Stop it first."
             ) from error
-        raise JournalError(f"{folder.name}: the lock {folder / LOCK} cannot be taken ({error}).") from error
+        raise JournalError(
+            f"{folder.name}: no journal can be written in {folder} ({error}). Give yourself the right to "
+            "write there, or name another folder with --out."
+        ) from error
     return lock
 
 
@@ -300,12 +369,17 @@ def is_going(folder: Path) -> bool:
     """Tell whether some process is writing this run."""
     if not (folder / LOCK).is_file():
         return False
-    with closing(sqlite3.connect(folder / LOCK, isolation_level=None, timeout=0.0)) as lock:
+    uri = f"{(folder / LOCK).resolve().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True, timeout=0.0)) as lock:
         try:
-            lock.execute("begin exclusive")
-        except sqlite3.OperationalError:
-            return True
+            lock.execute("select count(*) from sqlite_master").fetchone()
+        except sqlite3.Error as error:
+            return _is_busy(error)
     return False
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def set_aside(folder: Path) -> Path:
@@ -330,7 +404,7 @@ def pack(states: Mapping[str, tuple[Any, str]]) -> bytes:
 
 
 def unpack(packed: bytes, states: Mapping[str, tuple[Any, str]]) -> list[str]:
-    """Fill the records from bytes made by `pack`; return the names whose layout or code is no longer the same.
+    """Fill the records from bytes made by `pack`; return the names whose layout or code has changed since.
 
     Those are left as they are: a state is rebuilt by replay, never cast.
     """

@@ -162,6 +162,12 @@ VERDICT = _dtype(("value", "f8"), ("limit", "f8"), ("gate", "i2"), ("passed", "i
 OPINION = _dtype(("score", "f8"), ("strategy", "i2"), ("signal", "i1"))
 
 
+_LINE = 64
+"""Bytes of a cache line: what a step reads of a market row lies in the first of its two."""
+
+
 def empty(dtype: np.dtype[np.void], size: int = 1) -> Records:
-    """Return `size` zeroed records."""
-    return np.zeros(size, dtype)
+    """Return `size` zeroed records that begin on a cache line."""
+    raw = np.zeros(size * dtype.itemsize + _LINE, np.uint8)
+    first = -raw.ctypes.data % _LINE
+    return raw[first : first + size * dtype.itemsize].view(dtype)

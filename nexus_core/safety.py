@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import getpass
 import sqlite3
-from contextlib import closing
+from collections.abc import Generator
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from attrs import frozen
 
@@ -46,39 +48,53 @@ class Control:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
-        try:
+        with ExitStack() as opened, self._careful():
             self._db = sqlite3.connect(self._path, isolation_level=None, timeout=10.0)
+            opened.enter_context(closing(self._db))
             self._db.execute("pragma synchronous=full")
             self._db.execute(_TABLE)
-        except sqlite3.Error as error:
-            raise JournalError(f"{folder.name}: {self._path} cannot be opened ({error}).") from error
+            self._opened = opened.pop_all()
 
     def ask(self, mode: Mode, why: str) -> None:
         """Write down a request; the run takes it up at its next tick edge."""
         values = (int(mode), why, _user(), datetime.now(UTC).isoformat(timespec="seconds"))
-        self._db.execute("insert into requests (mode, why, who, at) values (?,?,?,?)", values)
+        with self._careful():
+            self._db.execute("insert into requests (mode, why, who, at) values (?,?,?,?)", values)
 
-    def waiting(self, tick: int) -> list[Request]:
-        """Return what was not taken up before a tick, oldest first."""
-        rows = self._db.execute("select * from requests where tick is null or tick >= ? order by id", (tick,))
-        return [_request(row) for row in rows]
+    def due(self, tick: int, waiting: bool) -> list[Request]:
+        """Return what was taken up at a tick and, if asked, what still waits; oldest first."""
+        return self._requests("tick = ? or (? and tick is null)", tick, waiting)
 
     def take_up(self, requests: list[Request], tick: int) -> None:
         """Write down at which tick requests were taken up."""
-        self._db.executemany(
-            "update requests set tick = ? where id = ?", [(tick, each.id) for each in requests]
-        )
+        with self._careful():
+            for each in requests:
+                self._db.execute("update requests set tick = ? where id = ?", (tick, each.id))
 
     def taken_up(self) -> list[Request]:
-        """Return every request that was taken up, in that order."""
-        return [
-            _request(row)
-            for row in self._db.execute("select * from requests where tick is not null order by id")
-        ]
+        """Return every request that was taken up, oldest first."""
+        return self._requests("tick is not null")
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        self._opened.close()
+
+    def _requests(self, where: str, *values: Any) -> list[Request]:
+        with self._careful():
+            return [
+                _request(row)
+                for row in self._db.execute(f"select * from requests where {where} order by id", values)
+            ]
+
+    @contextmanager
+    def _careful(self) -> Generator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise JournalError(
+                f"{self._path.parent.name}: requests cannot be kept in {self._path} ({error}). See what holds "
+                "the file or forbids writing it; if it is damaged, move it away and ask again."
+            ) from error
 
 
 def ask(folder: Path, mode: Mode, why: str) -> None:

@@ -219,7 +219,7 @@ def resume(folder: Path, settings: Settings, block: int, progress: Callable[[str
     """
     try:
         session = begin(folder, assemble(settings), block)
-        session.engine.warm(progress)
+        session.assembly.warm(progress)
         try:
             session.restore()
         except JournalError:

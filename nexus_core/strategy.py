@@ -139,13 +139,12 @@ class StrategyLoop:
         self.warmup = int(strategy.warmup)
         bindings = {"step": type(strategy).step, "ABSENT": ABSENT}
         self.entry = compile.entry(_safe(name), _LOOP, bindings)
+        self._run = compile.Fixed(self.entry)
         self.code = state_code(type(strategy).step, first.dtype, self.parameters)
 
     def run(self, rows: Records, first: Any, last: Any, signals: Any, scores: Any) -> None:
         """Take rows `first[s]` to `last[s]` of every symbol s; write a signal and a score for each."""
-        compile.call(
-            self.entry, rows, first, last, self.states, self.parameters, self.warmup, signals, scores
-        )
+        self._run(rows, first, last, self.states, self.parameters, self.warmup, signals, scores)
 
     def warm(self) -> None:
         """Compile, or load from the cache, by running over no rows."""

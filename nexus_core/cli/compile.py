@@ -37,7 +37,7 @@ def compile(
         log.info("%s", text)
         done.append(text.removeprefix("compiling "))
 
-    assemble(load(config, sets=given).settings).engine.warm(progress)
+    assemble(load(config, sets=given).settings).warm(progress)
     pruned, seconds = prune(), time.perf_counter() - begun
     data = {"compiled": done, "pruned": pruned, "seconds": seconds, "cache": str(cache_root())}
     what = f"compiled {', '.join(done)}" if done else "everything was compiled already"

@@ -13,6 +13,11 @@ from nexus_core.errors import CheckFailedError, UsageError
 
 app = typer.Typer()
 
+# loss limits would end trading early, and with it what is compared
+_TRADING_ON = (
+    "risk.max_daily_loss=1", "risk.max_weekly_loss=1", "risk.max_drawdown=1", "risk.breaker_loss=0",
+)  # fmt: skip
+
 
 @app.command()
 def parity(
@@ -35,7 +40,7 @@ def parity(
     sizes = _sizes(blocks)
     names = ",".join(f"S{n:02d}-USD" for n in range(1, symbols + 1))
     given = [f"run.strategies={plugins}", f"run.symbols={names}", f"run.bars={bars}", f"run.seed={seed}"]
-    settings = load(config, sets=[*(sets or []), *given]).settings
+    settings = load(config, sets=[*_TRADING_ON, *(sets or []), *given]).settings
     progress = output.Progress()
     runs = [_run(settings, size, progress) for size in sizes]
     progress.done()
@@ -67,7 +72,7 @@ def _run(settings: Any, size: int, progress: Any) -> dict[str, Any]:
 
     assembly = assemble(settings, trace="orders")
     engine = assembly.engine
-    engine.warm(progress)
+    assembly.warm(progress)
     begun = time.perf_counter()
     epochs = {engine.edge(ts) for ts in _play(assembly, size, progress)}
     seconds = time.perf_counter() - begun

@@ -74,7 +74,7 @@ def _begin(home: Path, settings: Any, block: int, progress: Any, live: bool) -> 
 
     assembly = engine.assemble(settings)
     _check_broker(live, assembly.broker)
-    assembly.engine.warm(progress)
+    assembly.warm(progress)
     named = [("strategies", each) for each in settings.run.strategies]
     named += [("feeds", settings.run.feed), ("brokers", settings.run.broker)]
     folder = runs.create(

@@ -95,8 +95,8 @@ class Ledger:
         self.positions = empty(POSITION, symbols)
         self.orders = np.zeros((symbols, SLOTS), ORDER)
         self._instruments = instrument_records(instruments)
-        self._rules, self._proposal = rules, empty(judge.PROPOSAL)
-        self._entry, self._gates, self._costs = loop.build(gates, fee, slippage)
+        self._entry, self._given = loop.build(gates, fee, slippage, rules)
+        self._pass = compile.Fixed(self._entry)
         self._market_limits, self._asked, self._layers = market_limits, asked, layers
         self._used, self._strategies = np.zeros(4, np.int64), strategies
         self._most = 4 * symbols + loop.ROOM
@@ -157,12 +157,12 @@ class Ledger:
     def _ledger_pass(
         self, rows: Records, order: Any, at: int, judged: Judged, told: Records, *buffers: Any
     ) -> int:
-        return compile.call(
-            self._entry, rows, order, at,
+        return self._pass(
+            rows, order, at,
             judged.directions, judged.confidences, judged.reasons, judged.values, judged.limits,
             judged.market, self._market_limits, self._asked, judged.signals, judged.scores,
-            self.account, self.positions, self.orders, self._instruments, self._rules, self._proposal,
-            self._gates, self._costs, told, self._layers, *buffers, self._used,
+            self.account, self.positions, self.orders, self._instruments, self._given, told, self._layers,
+            *buffers, self._used,
         )  # fmt: skip
 
 

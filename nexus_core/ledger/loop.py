@@ -123,13 +123,14 @@ _GATE = """
 
 _PASS = """
 def entry(rows, order, at, directions, confidences, reasons, values, limits, market, market_limits, asked,
-          signals, scores, accounts, positions, orders, instruments, all_rules, proposals, all_gates, all_costs,
-          told, layers, events, decisions, verdicts, opinions, used):
+          signals, scores, accounts, positions, orders, instruments, all_given, told, layers,
+          events, decisions, verdicts, opinions, used):
     account = accounts[0]
-    rules = all_rules[0]
-    proposal = proposals[0]
-    gates = all_gates[0]
-    costs = all_costs[0]
+    given = all_given[0]
+    rules = given.rules
+    proposal = given.proposal
+    gates = given.gates
+    costs = given.costs
     on_paper = rules.on_paper
     trace = rules.trace
     for j in range(told.size):
@@ -252,9 +253,9 @@ TURNS = np.array([orders.EXIT_SLOT, orders.ENTRY_SLOT, orders.STOP_SLOT, orders.
 
 
 def build(
-    gates: Sequence[GateStep], fee: CostStep, slippage: CostStep
-) -> tuple[compile.Step, Records, Records]:
-    """Return the pass for these gates and costs, with the records of their parameters."""
+    gates: Sequence[GateStep], fee: CostStep, slippage: CostStep, rules: Records
+) -> tuple[compile.Step, Records]:
+    """Return the pass for these gates and costs, with one record of all it is given."""
     early = "".join(_gate(k, gate) for k, gate in enumerate(gates) if gate.layer < 6)
     late = "".join(_gate(k, gate) for k, gate in enumerate(gates) if gate.layer >= 6)
     bindings: dict[str, Any] = {f"gate_{k}": gate.step for k, gate in enumerate(gates)}
@@ -267,7 +268,9 @@ def build(
     text = _PASS.format(early=early, late=late)
     params = {f"g{k}": gate.params[0] for k, gate in enumerate(gates)} or {"none": 0}
     costs = record(fee=fee.params[0], slippage=slippage.params[0])
-    return compile.entry("ledger", text, bindings), np.array([record(**params)]), np.array([costs])
+    proposal = np.zeros((), judge.PROPOSAL)[()]
+    given = record(rules=rules[0], proposal=proposal, gates=record(**params), costs=costs)
+    return compile.entry("ledger", text, bindings), np.array([given])
 
 
 _PASSES = {"above": "<=", "from": "<", "below": ">="}

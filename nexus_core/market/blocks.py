@@ -24,6 +24,18 @@ Ints = NDArray[np.int64]
 _MERGE = """
 def entry(rows, starts, order, bounds, times):
     symbols = starts.size - 1
+    if symbols == 1:
+        for i in range(order.size):
+            ts = rows[i].ts
+            if rows[i].symbol != 0:
+                return -1 - i
+            if i > 0 and ts <= times[i - 1]:
+                return -1 - i
+            order[i] = i
+            bounds[i] = i
+            times[i] = ts
+        bounds[order.size] = order.size
+        return order.size
     head = starts[:-1].copy()
     placed = 0
     ticks = 0
@@ -88,6 +100,10 @@ class Chunk:
     times: Ints = field(init=False)
 
     def __post_init__(self) -> None:
+        if self.rows.dtype != ROW:
+            raise DataError("a chunk's rows are not market rows. Make them with dtype nexus_core.records.ROW.")
+        self.rows = np.ascontiguousarray(self.rows)
+        self.starts = np.ascontiguousarray(self.starts, np.int64)
         size = len(self.rows)
         self.order, bounds, times = (
             np.empty(size, np.int64),
@@ -135,7 +151,7 @@ def blocks(chunk: Chunk, tick: int, size: int, edges: Any, stops: Sequence[int] 
         to = min(at + size, chunk.ticks, *ends[:1])
         last = np.empty_like(first)
         edge = edges(int(chunk.times[at]))
-        to = compile.call(_reach(), chunk.rows, chunk.starts, chunk.times, at, to, edge, first, last)
+        to = _reach()(chunk.rows, chunk.starts, chunk.times, at, to, edge, first, last)
         order = chunk.order[chunk.bounds[at] : chunk.bounds[to]]
         yield Block(chunk.rows, first, last, order, chunk.times[at:to], tick + at)
         first, at = last, to
@@ -153,5 +169,5 @@ def _merge() -> compile.Step:
 
 
 @cache
-def _reach() -> compile.Step:
-    return compile.entry("reach", _REACH, {})
+def _reach() -> compile.Fixed:
+    return compile.Fixed(compile.entry("reach", _REACH, {}))

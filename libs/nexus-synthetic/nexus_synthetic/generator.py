@@ -8,7 +8,7 @@ import numpy as np
 
 from nexus_core import compile
 from nexus_core.errors import ConfigError, UsageError
-from nexus_core.records import ROW, UNIT, Records
+from nexus_core.records import ROW, UNIT, Records, empty
 from nexus_synthetic import law
 from nexus_synthetic.law import DAY, MARKET, MARKET_STREAMS, MINUTE, RANGE, STREAMS, TICK
 from nexus_synthetic.symbols import default_price_tick, found, keys
@@ -92,7 +92,7 @@ class Generator:
         self._advance(n, np.zeros(0, ROW), np.zeros(0, TRUTH))
 
     def _take(self, n: int, truth: Records) -> tuple[Records, NDArray[np.int64]]:
-        rows = np.empty(max(n, 0) * self.symbols, ROW)
+        rows = empty(ROW, max(n, 0) * self.symbols)
         self._advance(n, rows, truth)
         return rows, np.arange(self.symbols + 1, dtype=np.int64) * n
 

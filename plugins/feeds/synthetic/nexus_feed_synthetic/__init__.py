@@ -26,6 +26,10 @@ class Synthetic(Feed):
     name = "synthetic"
     offers = {"bar", "volume", "quote"}
 
+    def warm(self) -> None:
+        """Compile the generator, or load it from the cache."""
+        Generator(0, 1, 60_000_000_000).take(1)
+
     def recording(self, market: Market) -> dict[str, Any]:
         """Return what the rows are a function of; the interval in nanoseconds, price ticks in 1e-8."""
         return {

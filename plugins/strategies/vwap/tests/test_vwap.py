@@ -2,15 +2,17 @@
 
 import math
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from nexus_strategy_vwap import HORIZON, Vwap
+
 from nexus_core import compile
 from nexus_core.errors import ConfigError
 from nexus_core.records import ABSENT, ROW
 from nexus_core.strategy import StrategyLoop
-from nexus_strategy_vwap import HORIZON, Vwap
 
 TICK = 1 / 64  # a power of two: prices on its grid are turned over without rounding
 
@@ -58,7 +60,7 @@ def watch(rows, cuts=(), **params):
     loop = StrategyLoop("vwap", Vwap(**params), 1)
     signals, scores = np.zeros(len(rows), np.int8), np.zeros(len(rows))
     edges = [0, *cuts, len(rows)]
-    for first, last in zip(edges, edges[1:], strict=False):
+    for first, last in pairwise(edges):
         loop.run(rows, np.array([first]), np.array([last]), signals, scores)
     assert loop.faults() == 0
     return signals, scores, loop
@@ -122,12 +124,19 @@ def test_a_break_that_goes_on_is_no_signal():
     assert len(fired(signals)) == 0
 
 
+def drifting(seed, ticks_a_row):
+    rows = pulled(seed, 1440, half_life=5)
+    return bars(rows["close"] + np.arange(1440) * ticks_a_row * TICK, rows["volume"])
+
+
 def test_a_return_within_a_trend_is_no_signal():
-    for seed in range(5):
-        rows = pulled(seed, 1440, half_life=5)
-        close = rows["close"] + np.arange(1440) * 4 * TICK
-        signals, _, _ = watch(bars(close, rows["volume"]))
-        assert len(fired(signals)) == 0
+    def count(ticks_a_row, **params):
+        return sum(len(fired(watch(drifting(seed, ticks_a_row), **params)[0])) for seed in range(5))
+
+    assert count(0) > 100
+    assert count(6, flat=1.0) > 40
+    assert count(6) < 5
+    assert count(10) == 0
 
 
 def test_a_deviation_that_reverts_slower_than_the_horizon_is_no_signal():
