@@ -34,6 +34,15 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 WRITTEN = "<!-- docs/build.py writes this page from the code. -->\n"
 FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`]*)$")
+MEANINGS = {
+    Exit.OK: "done",
+    Exit.ERROR: "an error of another kind",
+    Exit.USAGE: "the command line asks for something that cannot be",
+    Exit.NOT_FOUND: "no run, decision or plugin of that name",
+    Exit.CONFIG: "a setting, a parameter or a plugin is not right",
+    Exit.CHECK_FAILED: "a check found what it looks for",
+    Exit.REFUSED: "risk rules or the order desk refused",
+}
 LAST = 30
 """Lines of a failed example's output that are shown."""
 
@@ -161,7 +170,9 @@ def settings_page(descriptions: Sequence[config.Description]) -> str:
 
 def commands_page(root: Any, name: str = "nexus") -> str:
     """Return the page of all commands of a command tree, each with its usage, arguments and options."""
-    return "\n".join([WRITTEN, "# Commands\n", *_sections(typer.Context(root, info_name=name))])
+    codes = [(str(int(code)), MEANINGS[code]) for code in Exit]
+    head = [WRITTEN, "# Commands\n", "## Exit codes\n", _table(("code", "meaning"), codes)]
+    return "\n".join([*head, *_sections(typer.Context(root, info_name=name))])
 
 
 def _sections(context: Any) -> Iterator[str]:
@@ -190,7 +201,7 @@ def pages() -> dict[Path, str]:
     folder = ROOT / "docs" / "reference"
     return {
         folder / "settings.md": settings_page(config.describe()),
-        folder / "commands.md": commands_page(typer.main.get_command(cli.app)),
+        folder / "commands.md": commands_page(cli.group()),
     }
 
 
