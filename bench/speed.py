@@ -173,7 +173,11 @@ def _risk() -> Iterator[tuple[str, str, str]]:
     median, tail = repeated(lambda: list(engine.ledger.advance(block.rows, block.order, columns, none)))
     rejected = int(engine.ledger.account["rejected"][0])
     assert rejected >= 50_000, "the last gate was not reached"
-    yield "a decision through every risk gate, one at a time", f"{median:.2f} µs, p99 {tail:.2f} µs", "p99 <= 10 µs"
+    yield (
+        "a decision through every risk gate, one at a time",
+        f"{median:.2f} µs, p99 {tail:.2f} µs",
+        "p99 <= 10 µs",
+    )
     yield "the same", f"{1e6 / median:,.0f} a second", ">= 120,000 a second"
 
 
@@ -191,7 +195,11 @@ def _journal() -> Iterator[tuple[str, str, str]]:
             commit()
             seconds = best(lambda: [commit() for _ in range(200)], 5)
             median, tail = repeated(lambda: commit(1), 1000)
-        yield "journal, events in groups of 100, FULL", f"{200 * 100 / seconds:,.0f} a second", ">= 100,000 a second"
+        yield (
+            "journal, events in groups of 100, FULL",
+            f"{200 * 100 / seconds:,.0f} a second",
+            ">= 100,000 a second",
+        )
         with open(Path(folder) / "raw", "wb") as stream:
 
             def sync() -> None:
@@ -200,21 +208,32 @@ def _journal() -> Iterator[tuple[str, str, str]]:
                 os.fsync(stream.fileno())
 
             raw, raw_tail = repeated(sync, 1000)
-        yield "one intent committed", f"{median:.0f} µs (p99 {tail:.0f})", f"raw fsync {raw:.0f} µs (p99 {raw_tail:.0f})"
+        yield (
+            "one intent committed",
+            f"{median:.0f} µs (p99 {tail:.0f})",
+            f"raw fsync {raw:.0f} µs (p99 {raw_tail:.0f})",
+        )
         yield "SQLite", sqlite3.sqlite_version, "none"
 
 
 def _process() -> Iterator[tuple[str, str, str]]:
     nexus = [str(Path(sys.executable).with_name("nexus"))]
     with tempfile.TemporaryDirectory() as home:
+
         def run(*arguments: str) -> Callable[[], Any]:
             environment = {**os.environ, "NEXUS_HOME": home}
-            return lambda: subprocess.run([*nexus, *arguments], check=True, capture_output=True, env=environment)
+            return lambda: subprocess.run(
+                [*nexus, *arguments], check=True, capture_output=True, env=environment
+            )
 
         run("run", "--bars", "10000")()
         yield "nexus --help, whole process", f"{best(run('--help')):.2f} s", "< 0.33 s"
         whole = best(run("run", "--bars", "10000"))
-        yield "nexus run of 10,000 bars x 3, warm, whole process", f"{whole:.2f} s", "first decision within 2 s"
+        yield (
+            "nexus run of 10,000 bars x 3, warm, whole process",
+            f"{whole:.2f} s",
+            "first decision within 2 s",
+        )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nexus_core import compile
-from nexus_core.errors import RefusedError
+from nexus_core.errors import NexusError, RefusedError
 from nexus_core.interfaces import IBroker
 from nexus_core.journal import Journal
 from nexus_core.ledger.orders import APPROVAL, content
@@ -44,16 +44,20 @@ class OrderDesk:
 
     async def send(self, approved: ApprovedOrder) -> None:
         """Send an order, or raise RefusedError; it counts as sent from before it leaves."""
-        name = approved.order.order_id
-        number = parse_order_name(name)[2]
+        who = f"order desk: {approved.order.order_id}"
+        record = _record(approved.order, self._symbols)
+        if record is None:
+            raise RefusedError(f"{who} is no order of the ledger's. Send orders as it approved them.")
+        number = int(record["id"][0])
         known = self._journal.approval(number)
         if known is None:
-            raise RefusedError(f"order desk: {name} has no committed approval. Only the ledger approves orders.")
-        said = _hash_of(approved.order, self._symbols)
-        if said < 0 or said != approved.content_hash or as_bytes(said) != known[0]:
-            raise RefusedError(f"order desk: {name} is not what was approved. It was altered on the way and stays here.")
+            raise RefusedError(f"{who} has no committed approval. Only the ledger approves orders.")
+        said = _hash_of(record)
+        same_time = approved.approved_at == approved.order.timestamp
+        if said != approved.content_hash or as_bytes(said) != known[0] or not same_time:
+            raise RefusedError(f"{who} is not what was approved. It was altered on the way and stays here.")
         if known[1] or not self._journal.mark_sent(number, known[0]):
-            raise RefusedError(f"order desk: {name} was sent before. An order leaves once.")
+            raise RefusedError(f"{who} was sent before. An order leaves once.")
         await self._broker.send(approved)
 
 
@@ -64,10 +68,10 @@ def approvals(events: Records) -> list[tuple[int, bytes]]:
 
 
 def approved(events: Records, orders: Any, symbols: Sequence[str]) -> Iterator[ApprovedOrder]:
-    """Yield the orders that these events approve, as a broker takes them."""
+    """Yield the orders that these events approve and nothing has ended since, as a broker takes them."""
     for event in events[events["kind"] == APPROVAL]:
         record = orders[event["symbol"], event["purpose"]]
-        if record["id"] == event["order"]:
+        if record["id"] == event["order"] and record["state"] == OrderState.PENDING:
             yield ApprovedOrder(_view(record, symbols), int(record["content"]), int(event["ts"]))
 
 
@@ -77,7 +81,7 @@ def as_bytes(content_hash: int) -> bytes:
 
 
 def _view(record: Any, symbols: Sequence[str]) -> Order:
-    symbol, ts = symbols[record["symbol"]], int(record["ts"])
+    symbol, ts, decision = symbols[int(record["symbol"])], int(record["ts"]), int(record["decision"])
     return Order(
         order_id=order_name(symbol, ts, int(record["id"])),
         symbol=symbol,
@@ -90,18 +94,24 @@ def _view(record: Any, symbols: Sequence[str]) -> Order:
         timestamp=ts,
         stop_loss=from_units(record["stop"]) if record["stop"] else None,
         take_profit=from_units(record["target"]) if record["target"] else None,
-        decision=decision_name(symbol, int(record["decision"])),
+        decision=decision_name(symbol, decision) if decision else None,
     )
 
 
-def _hash_of(order: Order, symbols: Sequence[str]) -> int:
-    symbol, _, number = parse_order_name(order.order_id)
-    if symbol != order.symbol or symbol not in symbols:
-        return -1
+def _record(order: Order, symbols: Sequence[str]) -> Records | None:
+    # what does not come back as it was says something that the hash of its content does not cover
     record = empty(ORDER)
-    record["id"], record["ts"], record["symbol"] = number, order.timestamp, symbols.index(symbol)
-    record["decision"] = parse_decision_name(order.decision)[1] if order.decision else 0
-    record["qty"], record["price"] = to_units(order.quantity), to_units(order.price)
-    record["stop"], record["target"] = to_units(order.stop_loss or 0), to_units(order.take_profit or 0)
-    record["side"], record["kind"], record["purpose"] = int(order.side), int(order.kind), int(order.purpose)
+    try:
+        record["id"], record["ts"] = parse_order_name(order.order_id)[2], order.timestamp
+        record["decision"] = parse_decision_name(order.decision)[1] if order.decision else 0
+        record["qty"], record["price"] = to_units(order.quantity), to_units(order.price)
+        record["stop"], record["target"] = to_units(order.stop_loss or 0), to_units(order.take_profit or 0)
+        record["symbol"], record["state"] = symbols.index(order.symbol), OrderState.PENDING
+        record["side"], record["kind"], record["purpose"] = order.side, order.kind, order.purpose
+        return record if _view(record[0], symbols) == order else None
+    except (NexusError, OverflowError, ValueError):
+        return None
+
+
+def _hash_of(record: Records) -> int:
     return int(compile.call(compile.entry("content", _CONTENT, {"content": content}), record))

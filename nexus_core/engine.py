@@ -14,16 +14,16 @@ from attrs import define, field, frozen
 from nexus_core import ledger as books
 from nexus_core import log, plugins
 from nexus_core.broker import Broker
-from nexus_core.compile import is_warm
+from nexus_core.compile import closure, is_warm
 from nexus_core.config import Settings
 from nexus_core.errors import ConfigError, NotFoundError
+from nexus_core.feed import Feed, Market
 from nexus_core.gates import Chain, Gate, Missing
 from nexus_core.ledger import Judged, Ledger, Written
 from nexus_core.market import blocks as cutting
 from nexus_core.market.blocks import Block, Chunk
-from nexus_core.feed import Feed, Market
 from nexus_core.records import Records
-from nexus_core.strategy import Strategy, StrategyLoop
+from nexus_core.strategy import Strategy, StrategyLoop, state_code
 from nexus_core.types import Instrument, to_units
 
 SECOND = 1_000_000_000
@@ -123,6 +123,17 @@ class Assembly:
     def market(self) -> Market:
         """Return what the run asks of its feed."""
         return self.engine.market
+
+    @property
+    def code(self) -> dict[str, str]:
+        """Return the hashes of the code that decides, with its parameters, by name."""
+        engine, named = self.engine, {each.number: each.name for each in self.engine.chain.places}
+        fee, slippage = self.broker.costs()
+        steps = {f"gate:{named[each.number]}": each for each in engine.chain.ledger_gates}
+        steps |= {"fee": fee, "slippage": slippage}
+        made = {name: state_code(each.step, each.params.dtype, each.params) for name, each in steps.items()}
+        made |= {name: code for name, (_, code) in engine.states().items() if code}
+        return made | {"ledger": closure(engine.ledger.entry), "chain": closure(engine.chain.entry)}
 
     def warm(self, progress: Progress) -> None:
         """Compile what will be used, or load it from the cache; tell of what has to be compiled."""

@@ -178,7 +178,8 @@ class _MarketGate:
             return np.nan
 
     def _values(self, rows: Records, order: Any, judged: Judged) -> Any:
-        values = self.gate.values(Columns(rows, order, judged), self.states, self.gate.params)
+        with np.errstate(all="ignore"):  # what a division gives must not depend on how warnings are set
+            values = self.gate.values(Columns(rows, order, judged), self.states, self.gate.params)
         return np.broadcast_to(np.asarray(values, np.float64), len(order))
 
 
@@ -207,8 +208,8 @@ class Chain:
         self.layers = np.array([each.layer for each in self.places])
         self.market_limits = np.array([each.gate.params.limit for each in self._market], np.float64)
         self._entry = compile.entry("signals", _LAYER_2, {
-            "LATE": LATE, "ABSENT": ABSENT, "LATE_ROW": LATE_ROW, "NO_SIGNAL": NO_SIGNAL, "NO_DIRECTION": NO_DIRECTION,
-            "np": np,
+            "LATE": LATE, "ABSENT": ABSENT, "LATE_ROW": LATE_ROW, "NO_SIGNAL": NO_SIGNAL,
+            "NO_DIRECTION": NO_DIRECTION, "np": np,
         })  # fmt: skip
         self._layer_2 = compile.Fixed(self._entry)
 
@@ -283,7 +284,11 @@ class Chain:
                 judged.market[each.row, block.order] = values
                 limit = self.market_limits[each.row]
                 passed = PASSES[each.place.refuses](values, limit)
-                refused = block.order[~passed & (judged.reasons[block.order] < 0)]
+                ended = judged.reasons[block.order]
+                alive = ended < 0
+                if each.place.layer == 3:  # comes before layer 4, which ends what has no direction
+                    alive |= ended == NO_DIRECTION
+                refused = block.order[~passed & alive]
                 judged.reasons[refused], judged.limits[refused] = each.place.number, limit
                 judged.values[refused] = judged.market[each.row, refused]
                 judged.directions[refused] = 0
@@ -301,25 +306,42 @@ class Chain:
 
 
 def _ordered(gates: Iterable[tuple[str, Gate]]) -> list[tuple[str, Gate]]:
-    """Return the gates by layer, market gates first; within these as given, then moved to before or after."""
-    placed = sorted(gates, key=lambda each: (_layer(*each), each[1].passes == "ledger"))
-    for name, gate in list(placed):
-        beside = gate.before or gate.after
-        here = next((n for n, (other, _) in enumerate(placed) if other == beside), None)
-        if here is not None and placed[here][1].layer == gate.layer and placed[here][1].passes == gate.passes:
-            placed.remove((name, gate))
-            here = next(n for n, (other, _) in enumerate(placed) if other == beside)
-            placed.insert(here if gate.before else here + 1, (name, gate))
-    return placed
+    """Return the gates by layer, market gates first; within these as given, or before or after another."""
+    given = list(gates)
+    rooms = {name: _room(name, gate) for name, gate in given}
+    placed: list[tuple[str, Gate]] = []
+    waiting = sorted(given, key=lambda each: rooms[each[0]])
+    while waiting:
+        names = {name for name, _ in waiting}
+        ready = [each for each in waiting if _beside(*each, rooms) not in names]
+        if not ready:
+            raise ConfigError(
+                f"gates {', '.join(sorted(names))}: each waits for another. Drop a before or after."
+            )
+        for name, gate in ready:
+            here = [n for n, (other, _) in enumerate(placed) if other == _beside(name, gate, rooms)]
+            placed.insert((here[0] + (not gate.before)) if here else len(placed), (name, gate))
+        waiting = [each for each in waiting if each not in ready]
+    return sorted(placed, key=lambda each: rooms[each[0]])
 
 
-def _layer(name: str, gate: Gate) -> int:
-    if gate.layer not in LAYERS or gate.layer == 2:
+def _beside(name: str, gate: Gate, rooms: Mapping[str, tuple[int, bool]]) -> str:
+    beside = gate.before or gate.after
+    return beside if rooms.get(beside) == rooms[name] else ""
+
+
+def _room(name: str, gate: Gate) -> tuple[int, bool]:
+    layer, passes, refuses = (getattr(gate, fact, None) for fact in ("layer", "passes", "refuses"))
+    if layer not in LAYERS or layer == 2:
         raise ConfigError(
-            f"gate {name}: layer was {gate.layer}, must be 1, 3, 4, 5 or 6; layer 2 is the strategies."
+            f"gate {name}: layer was {layer}, must be 1, 3, 4, 5 or 6; layer 2 is the strategies."
         )
+    if passes not in ("market", "ledger"):
+        raise ConfigError(f"gate {name}: passes was {passes!r}, must be market or ledger.")
+    if refuses not in PASSES:
+        raise ConfigError(f"gate {name}: refuses was {refuses!r}, must be {', '.join(PASSES)}.")
     if "limit" not in type(gate).parameters():
         raise ConfigError(f"gate {name}: has no limit. Declare limit = Param(…).")
-    if gate.passes == "market" and gate.layer == 6:
+    if passes == "market" and layer == 6:
         raise ConfigError(f"gate {name}: layer 6 needs the account. Set passes to ledger.")
-    return gate.layer
+    return layer, passes == "ledger"

@@ -175,8 +175,8 @@ class IGate(Protocol):
     """The layer it belongs to, 1 to 6."""
     passes: Literal["market", "ledger"]
     """The pass it judges in; in the market pass it sees no portfolio."""
-    refuses: Literal["above", "below"]
-    """The side of the limit on which it refuses."""
+    refuses: Literal["above", "from", "below"]
+    """Which values it refuses: above the limit, from the limit on, or below the limit."""
     limit: Any
     """The limit, in the unit of its values: a number, or the declared parameter that holds it."""
 
@@ -185,23 +185,26 @@ class IStore(ABC):
     """Where the journal is kept. One writer at a time; a second one is refused when it opens the store."""
 
     @abstractmethod
-    def commit(self, batch: Batch) -> int:
-        """Write record arrays by table name, all or none, and return the batch's sequence number.
+    def commit(self, batch: Any) -> int:
+        """Write a `nexus_core.journal.Batch`, all or nothing, and return its sequence number.
 
         Called at tick edges, before any order of the batch is sent; blocks until the batch would survive a
-        loss of power. Numbers begin at 1 and rise by one. The table `snapshot` may hold the engine's state.
+        loss of power. Numbers begin at 1 and rise by one.
         """
 
     @abstractmethod
-    def snapshot(self) -> tuple[int, Batch] | None:
-        """Return the newest snapshot and the number of its batch, None where there is none. May block."""
+    def last(self) -> Any:
+        """Return the newest `nexus_core.journal.Commit`, None where there is none. May block."""
 
     @abstractmethod
-    def inputs(self, after: int = 0) -> Iterator[tuple[int, Batch]]:
-        """Yield, in order, each batch after number `after` with what replay needs of it; may block.
+    def snapshot(self) -> tuple[int, bytes] | None:
+        """Return the newest snapshot with the number of the first tick after it. May block."""
 
-        That is all that reached the engine from outside: venue's answers, timers, verdicts on stale data,
-        quarantines and requests of the operator.
+    @abstractmethod
+    def inputs(self) -> Sequence[Any]:
+        """Return, in order, every `nexus_core.journal.Input`: all that reached the engine from outside.
+
+        That is venue's answers, timers, verdicts on stale data, quarantines and requests of the operator.
         """
 
     @abstractmethod

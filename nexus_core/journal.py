@@ -21,9 +21,10 @@ import numpy as np
 from attrs import Factory, define, frozen
 
 from nexus_core.errors import JournalError
+from nexus_core.interfaces import IStore
 from nexus_core.records import DECISION, EVENT, OPINION, VERDICT, Records
 
-FILE, LOCK = "journal.db", "lock.db"
+FILE, LOCK, REACHED = "journal.db", "lock.db", "reached"
 KEPT_SNAPSHOTS = 2
 PATIENCE = 10.0
 """Seconds to wait for a file that somebody else has locked."""
@@ -55,6 +56,12 @@ _SUMMED = {
 
 _BROKEN = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_NOTADB}
 """What SQLite says of a file that is not what was written; all else lies in the machine around it."""
+
+_MARK = 0x4E580000
+"""What the file says beside its schema, that many more."""
+
+_LEAST = 512
+"""A shorter file is to SQLite an empty one, which it fills."""
 
 MIGRATIONS: Sequence[str] = (_TABLES,)
 """What takes a journal of schema n to n + 1; the first makes one out of nothing."""
@@ -107,7 +114,7 @@ class Commit:
     run_hash: str
 
 
-class Journal:
+class Journal(IStore):
     """The journal of one run, open for writing or for reading."""
 
     def __init__(self, folder: Path, *, write: bool = False) -> None:
@@ -120,9 +127,12 @@ class Journal:
             if write:
                 opened.enter_context(closing(_locked(folder)))
             with self._careful():
+                if (folder / FILE).exists() and 0 < (size := (folder / FILE).stat().st_size) < _LEAST:
+                    raise self._damaged(f"it was cut to {size} bytes")
                 self._db = opened.enter_context(closing(_connected(folder / FILE, write)))
                 _migrate(self._db, folder, write)
                 self._seq, self._events, self._sums = self._standing()
+            self._reached = reached(folder)
             self._opened = opened.pop_all()
 
     # -- writing ----------------------------------------------------------------------------------
@@ -132,6 +142,7 @@ class Journal:
         seq, events = self._seq + 1, self._events + sum(len(each) for each in batch.events)
         sums = dict(self._sums)
         with self._careful():
+            self._mark(batch.tick)
             self._db.execute("begin immediate")
             try:
                 self._insert(seq, batch, sums)
@@ -145,6 +156,16 @@ class Journal:
                 raise
         self._seq, self._events, self._sums = seq, events, sums
         return seq
+
+    def _mark(self, tick: int) -> None:
+        # written over in place, by one call: a kill leaves the old number or the new one
+        if tick > self._reached:
+            file = os.open(self.folder / REACHED, os.O_WRONLY | os.O_CREAT, 0o644)
+            try:
+                os.write(file, b"%020d" % tick)
+            finally:
+                os.close(file)
+            self._reached = tick
 
     def _insert(self, seq: int, batch: Batch, sums: dict[str, int]) -> None:
         run = self._db.execute
@@ -172,7 +193,7 @@ class Journal:
             run("insert into approvals (order_id, content) values (?,?)", (order, content))
         if batch.snapshot is not None:
             state, kept = batch.snapshot, "select seq from snapshots order by seq desc limit ?"
-            run("insert into snapshots values (?,?,?,?)", (seq, batch.tick, state, crc32(state)))
+            run("insert into snapshots values (?,?,?,?)", (seq, batch.tick, state, crc32(state, batch.tick)))
             run(f"delete from snapshots where seq not in ({kept})", (KEPT_SNAPSHOTS,))
 
     def mark_sent(self, order: int, content: bytes) -> bool:
@@ -203,7 +224,7 @@ class Journal:
     def events(self, first: int = 1, last: int | None = None) -> Records:
         """Return events `first` to `last` by sequence number, both included."""
         rows = self._rows(
-            "select record from events where seq >= ? and seq <= ? order by seq",
+            "select cast(record as blob) from events where seq >= ? and seq <= ? order by seq",
             first, 2**62 if last is None else last,
         )  # fmt: skip
         return self._records(b"".join(row[0] for row in rows), EVENT)
@@ -212,7 +233,8 @@ class Journal:
         """Yield decisions, verdicts and opinions, a block at a time; `at` keeps the blocks around a time."""
         where, values = ("where first <= ? and last >= ?", (at, at)) if at is not None else ("", ())
         order = "desc" if newest_first else "asc"
-        query = f"select decisions, verdicts, opinions from traces {where} order by seq {order}"
+        blobs = ", ".join(f"cast({each} as blob)" for each in ("decisions", "verdicts", "opinions"))
+        query = f"select {blobs} from traces {where} order by seq {order}"
         for decisions, verdicts, opinions in self._rows(query, *values):
             yield (
                 self._records(decisions, DECISION),
@@ -228,7 +250,7 @@ class Journal:
         """Return the newest snapshot with the number of the first tick after it."""
         query = "select tick, state, crc from snapshots order by seq desc limit 1"
         for tick, state, crc in self._rows(query):
-            if crc32(state) != crc:
+            if crc32(state, tick) != crc:
                 raise self._damaged("its newest snapshot was altered")
             return int(tick), bytes(state)
         return None
@@ -263,7 +285,10 @@ class Journal:
 
     def _rows(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         with self._careful():
-            yield from self._db.execute(query, values)
+            for row in self._db.execute(query, values):
+                if None in row:
+                    raise self._damaged("a value is missing")
+                yield row
 
     def _commits(self, order: str) -> Iterator[Commit]:
         for row in self._rows(f"select {_SUMMED['commits']} from commits order by seq {order}"):
@@ -288,18 +313,21 @@ class Journal:
     def _careful(self) -> Generator[None]:
         try:
             yield
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-            if code in _BROKEN:
+        except UnicodeDecodeError as error:
+            raise self._damaged("it holds text that is none") from error
+        except (sqlite3.Error, OSError) as error:
+            # a column of text that is none comes without a code
+            unnamed = sqlite3.SQLITE_CORRUPT if isinstance(error, sqlite3.OperationalError) else 0
+            if getattr(error, "sqlite_errorcode", unnamed) & 0xFF in _BROKEN:
                 raise self._damaged(str(error)) from error
             raise JournalError(self._failed(error)) from error
 
-    def _failed(self, error: sqlite3.Error) -> str:
+    def _failed(self, error: Exception) -> str:
         name = self.folder.name
         if self._write:
             return (
                 f"{name}: the journal could not be written ({error}). Nothing of this block counts as done; "
-                f"make room or lift the lock, then go on with nexus run --resume {name}."
+                f"make room, lift the lock or get the right to write, then nexus run --resume {name}."
             )
         return f"{name}: the journal could not be read ({error}). See what holds or hides it, then try again."
 
@@ -332,6 +360,8 @@ def _connected(path: Path, write: bool) -> sqlite3.Connection:
 
 def _migrate(db: sqlite3.Connection, folder: Path, write: bool) -> None:
     version, newest = db.execute("pragma user_version").fetchone()[0], len(MIGRATIONS)
+    if version and db.execute("pragma application_id").fetchone()[0] != _MARK + version:
+        raise sqlite3.OperationalError("its schema is none of ours")
     if version > newest:
         raise JournalError(
             f"{folder.name}: the journal has schema {version}, this Nexus knows {newest}. Upgrade nexus-core."
@@ -342,7 +372,8 @@ def _migrate(db: sqlite3.Connection, folder: Path, write: bool) -> None:
             f"Bring it up to date with nexus run --resume {folder.name}."
         )
     for number in range(version, newest):
-        db.executescript(f"begin immediate;{MIGRATIONS[number]};pragma user_version = {number + 1};commit;")
+        marks = f"pragma user_version = {number + 1};pragma application_id = {_MARK + number + 1}"
+        db.executescript(f"begin immediate;{MIGRATIONS[number]};{marks};commit;")
 
 
 def _locked(folder: Path) -> sqlite3.Connection:
@@ -363,6 +394,14 @@ def _locked(folder: Path) -> sqlite3.Connection:
             "write there, or name another folder with --out."
         ) from error
     return lock
+
+
+def reached(folder: Path) -> int:
+    """Return the tick that the run's commits reached at the most, even if its journal cannot be read."""
+    try:
+        return int((folder / REACHED).read_bytes())
+    except (OSError, ValueError):
+        return 0
 
 
 def is_going(folder: Path) -> bool:

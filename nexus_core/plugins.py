@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import EntryPoint, distributions
+from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import Any
 
 from attrs import field, frozen
@@ -17,6 +17,8 @@ from nexus_core import API
 from nexus_core.errors import NotFoundError, PluginError, hint
 
 KINDS = ("strategies", "gates", "feeds", "brokers", "commands")
+
+_BASES = {"strategies": "Strategy", "gates": "Gate", "feeds": "Feed", "brokers": "Broker"}
 
 
 @frozen
@@ -41,15 +43,13 @@ def offers() -> tuple[Offer, ...]:
     """Return everything installed, by kind and name; imports nothing."""
     found: dict[tuple[str, str, str], Offer] = {}
     for distribution in distributions():
-        name, version = distribution.metadata["Name"], distribution.version
         for point in distribution.entry_points:
             kind = point.group.removeprefix("nexus.")
             if point.group.startswith("nexus.") and kind in KINDS:
-                summary = distribution.metadata.get("Summary") or ""
+                name, summary = (_fact(distribution, each) for each in ("Name", "Summary"))
                 # a distribution may lie twice on the path; the first one found is the one that is imported
-                found.setdefault(
-                    (kind, point.name, name), Offer(kind, point.name, name, version, summary, point)
-                )
+                offer = Offer(kind, point.name, name, distribution.version, summary, point)
+                found.setdefault((kind, point.name, name), offer)
     return tuple(found[key] for key in sorted(found))
 
 
@@ -69,13 +69,15 @@ def find(kind: str, name: str) -> Offer:
 
 def load(kind: str, name: str) -> type[Any]:
     """Import one plugin and check that it says which interface it was written for."""
-    offer = find(kind, name)
-    try:
-        loaded = _driver(offer)
-    except Exception as error:
+    import nexus_core
+
+    offer, base = find(kind, name), _BASES[kind]
+    loaded = imported(offer)
+    if not (isinstance(loaded, type) and issubclass(loaded, getattr(nexus_core, base))):
         raise PluginError(
-            f"{offer.key} of {offer.distribution} {offer.version} cannot be imported: {type(error).__name__}: {error}."
-        ) from error
+            f"{offer.key} of {offer.distribution} was {loaded!r}, must be a class derived from "
+            f"nexus_core.{base}. Ask its author."
+        )
     api = vars(loaded).get("nexus_api")
     if not isinstance(api, int):
         raise PluginError(
@@ -92,7 +94,22 @@ def create(kind: str, name: str, params: Mapping[str, Any]) -> Any:
     return load(kind, name)(**params)
 
 
-def _driver(offer: Offer) -> type[Any]:
+def _fact(distribution: Distribution, name: str) -> str:
+    return distribution.metadata[name] if name in distribution.metadata else ""  # noqa: SIM401  (it has no get)
+
+
+def imported(offer: Offer) -> Any:
+    """Import what a distribution offers."""
     from stevedore.driver import DriverManager
 
-    return DriverManager(f"nexus.{offer.kind}", offer.name, invoke_on_load=False).driver
+    group = f"nexus.{offer.kind}"
+    # told what was found here, it keeps no list of its own on the disk, which would miss a reinstall
+    DriverManager.ENTRY_POINT_CACHE[group] = [offer.point]
+    try:
+        manager: Any = DriverManager(group, offer.name, invoke_on_load=False)
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"{offer.key} of {offer.distribution} {offer.version} cannot be imported: "
+            f"{type(error).__name__}: {error}. Install it anew, or ask its author."
+        ) from error
+    return manager.driver

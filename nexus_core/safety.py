@@ -55,9 +55,9 @@ class Control:
             self._db.execute(_TABLE)
             self._opened = opened.pop_all()
 
-    def ask(self, mode: Mode, why: str) -> None:
-        """Write down a request; the run takes it up at its next tick edge."""
-        values = (int(mode), why, _user(), datetime.now(UTC).isoformat(timespec="seconds"))
+    def ask(self, mode: Mode, why: str, who: str = "") -> None:
+        """Write down a request, by default of the user; the run takes it up at its next tick edge."""
+        values = (int(mode), why, who or _user(), datetime.now(UTC).isoformat(timespec="seconds"))
         with self._careful():
             self._db.execute("insert into requests (mode, why, who, at) values (?,?,?,?)", values)
 
@@ -92,15 +92,15 @@ class Control:
             yield
         except sqlite3.Error as error:
             raise JournalError(
-                f"{self._path.parent.name}: requests cannot be kept in {self._path} ({error}). See what holds "
-                "the file or forbids writing it; if it is damaged, move it away and ask again."
+                f"{self._path.parent.name}: requests cannot be kept in {self._path} ({error}). See what "
+                "holds the file or forbids writing it; if it is damaged, move it away and ask again."
             ) from error
 
 
-def ask(folder: Path, mode: Mode, why: str) -> None:
-    """Ask a run for another safety mode."""
+def ask(folder: Path, mode: Mode, why: str, who: str = "") -> None:
+    """Ask a run for another safety mode, by default as the user."""
     with closing(Control(folder)) as control:
-        control.ask(mode, why)
+        control.ask(mode, why, who)
 
 
 def as_events(requests: list[Request], ts: int) -> Records:

@@ -11,7 +11,7 @@ import math
 import operator
 import re
 from base64 import b32encode
-from collections.abc import Callable, Mapping  # noqa: TC003  (attrs and cattrs read annotations at run time)
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from enum import IntEnum, StrEnum, auto
@@ -393,14 +393,14 @@ class Position:
 
 @frozen
 class Verdict:
-    """One gate's answer on one opportunity; it refuses values above or below its limit, and NaN."""
+    """One gate's answer on one opportunity; it refuses values beyond its limit, and NaN."""
 
     gate: str
     layer: int
     value: float = field(eq=_nan_as_none)
     limit: float = field(eq=_nan_as_none)
     passed: bool
-    refuses: Literal["above", "below"]
+    refuses: Literal["above", "from", "below"]
     guard: bool = False  # an earlier gate leaves it nothing to refuse
 
 

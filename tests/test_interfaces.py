@@ -12,6 +12,7 @@ import pytest
 from nexus_core import interfaces
 from nexus_core.errors import UsageError
 from nexus_core.interfaces import IBroker, IDataProvider, IGate, IModel, IRiskManager, IStore, IStrategy
+from nexus_core.journal import Batch, Journal
 from nexus_core.types import (
     ApprovedOrder,
     Fill,
@@ -34,7 +35,7 @@ METHODS = {
     IRiskManager: {"evaluate_risk", "validate_trade", "calculate_position_size"},
     IModel: {"predict"},
     IBroker: {"connect", "disconnect", "send", "cancel", "open_orders", "events"},
-    IStore: {"commit", "snapshot", "inputs", "close"},
+    IStore: {"commit", "last", "snapshot", "inputs", "close"},
 }
 
 
@@ -260,34 +261,11 @@ def test_a_gate_is_known_by_what_it_states(missing):
     assert not isinstance(type("Half", (), facts)(), IGate)
 
 
-class Memory(IStore):
-    def __init__(self):
-        self.batches = []
-
-    def commit(self, batch):
-        self.batches.append(batch)
-        return len(self.batches)
-
-    def snapshot(self):
-        numbered = enumerate(self.batches, 1)
-        return max(
-            ((n, batch) for n, batch in numbered if "snapshot" in batch), key=lambda b: b[0], default=None
-        )
-
-    def inputs(self, after=0):
-        return ((n, batch) for n, batch in enumerate(self.batches, 1) if n > after and "inputs" in batch)
-
-    def close(self):
-        self.batches = []
-
-
-def test_a_store_numbers_its_batches_and_finds_the_newest_snapshot():
-    store, records = Memory(), np.zeros(1, [("ts", "i8")])
-    assert store.snapshot() is None
-    batches = [{"inputs": records}, {"snapshot": records}, {"inputs": records, "decisions": records}]
-    assert [store.commit(batch) for batch in batches] == [1, 2, 3]
-    number, _ = store.snapshot()
-    assert number == 2
-    assert [n for n, _ in store.inputs(number)] == [3]
-    assert [n for n, _ in store.inputs()] == [1, 3]
-    store.close()
+def test_the_journal_is_a_store(tmp_path):
+    with Journal(tmp_path, write=True) as journal:
+        assert isinstance(journal, IStore)
+        assert journal.last() is None
+        assert journal.snapshot() is None
+        assert [journal.commit(Batch(n, n, "", 0)) for n in (1, 2, 3)] == [1, 2, 3]
+        assert journal.last().tick == 3
+        assert list(journal.inputs()) == []

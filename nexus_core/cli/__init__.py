@@ -5,7 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
+
+import typer
+import typer.core
+import typer.main
+
+from nexus_core import __version__, log, plugins
+from nexus_core.cli import output
+from nexus_core.errors import Exit, NexusError, hint
 
 KERNEL = {
     "run": "Trade a market, on paper by default, and print what came of it.",
@@ -28,35 +36,31 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     verbosity = sum(given.count(flag) for flag in ("-v", "--verbose")) - given.count("-q")
     given = [each for each in given if each not in ("-v", "--verbose", "-q")]
-    from nexus_core import log
-
     log.setup(verbosity)
     sys.exit(_exit_code(given, verbosity > 0))
 
 
 def _exit_code(arguments: list[str], verbose: bool) -> int:
-    import click
-
-    from nexus_core.errors import Exit, NexusError
-
     try:
-        done = group().main(arguments, "nexus", standalone_mode=False)
-        return done if isinstance(done, int) else int(Exit.OK)
+        with group().make_context("nexus", arguments) as context:
+            context.command.invoke(context)
+        sys.stdout.flush()
     except NexusError as error:
         return _failed(error, str(error), error.exit, verbose)
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         return stop.exit_code
-    except click.UsageError as error:
+    except _USAGE_ERROR as error:
         error.show()
-        return int(Exit.USAGE)
-    except (click.Abort, KeyboardInterrupt) as error:
+        return Exit.USAGE
+    except (typer.Abort, KeyboardInterrupt) as error:
         return _failed(error, "stopped", Exit.ERROR, verbose)
     except BrokenPipeError:
+        # whoever read has read enough; what is left in the buffer goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(Exit.OK)
     except Exception as error:
         text = f"an unexpected {type(error).__name__}: {error}. Run again with -v for its trace."
         return _failed(error, text, Exit.ERROR, verbose)
+    return Exit.OK
 
 
 def _failed(error: BaseException, text: str, code: int, verbose: bool) -> int:
@@ -65,50 +69,51 @@ def _failed(error: BaseException, text: str, code: int, verbose: bool) -> int:
 
         traceback.print_exception(error)
     sys.stderr.write(f"nexus: {text}\n")
-    return int(code)
+    return code
+
+
+class _Commands(typer.core.TyperGroup):
+    """Finds commands without importing them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*KERNEL, *_added()]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in KERNEL:
+            app = import_module(f"nexus_core.cli.{cmd_name}").app
+        elif cmd_name in _added():
+            app = plugins.imported(plugins.find("commands", cmd_name))
+        else:
+            return None
+        return typer.main.get_command(app)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        known = self.list_commands(ctx)
+        if args[0] not in known:
+            ctx.fail(f"No such command '{args[0]}'.{hint(args[0], known)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([*KERNEL.items(), *_added().items()])
 
 
 def group() -> Any:
-    """Return the click group with the kernel's commands and those that plugins add."""
-    import click
-    import typer.main
+    """Return the group of the kernel's commands and those that plugins add."""
+    names = {"help_option_names": ["-h", "--help"]}
+    app = output.app(cls=_Commands, context_settings=names, no_args_is_help=True)
 
-    class Commands(click.Group):
-        """Finds commands without importing them."""
+    @app.callback(help=_HELP)
+    def nexus(  # pyright: ignore[reportUnusedFunction]
+        version: Annotated[
+            bool,
+            typer.Option(
+                "--version", is_eager=True, callback=_show_version, help="Show the version and exit."
+            ),
+        ] = False,
+    ) -> None: ...
 
-        def list_commands(self, ctx: click.Context) -> list[str]:
-            return [*KERNEL, *_added()]
-
-        def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-            if cmd_name in KERNEL:
-                module = import_module(f"nexus_core.cli.{cmd_name}")
-                return typer.main.get_command(module.app)
-            if cmd_name in _added():
-                from nexus_core import plugins
-
-                return typer.main.get_command(plugins.find("commands", cmd_name).point.load())
-            return None
-
-        def resolve_command(
-            self, ctx: click.Context, args: list[str]
-        ) -> tuple[str | None, click.Command | None, list[str]]:
-            from nexus_core.errors import hint
-
-            name = args[0]
-            if name not in self.list_commands(ctx):
-                ctx.fail(f"No such command {name!r}.{hint(name, self.list_commands(ctx))}")
-            return super().resolve_command(ctx, args)
-
-        def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-            with formatter.section("Commands"):
-                formatter.write_dl([*KERNEL.items(), *_added().items()])
-
-    from nexus_core import __version__
-
-    made = Commands(
-        "nexus", help=_HELP, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True
-    )
-    return click.version_option(__version__, prog_name="nexus", message="%(prog)s %(version)s")(made)
+    return typer.main.get_command(app)
 
 
 _HELP = """Trade with strategies, gates, feeds and brokers that are packages of their own.
@@ -117,11 +122,15 @@ Every command takes -v for detail (and the trace of an error) and -q for errors 
 """
 
 
-def _added() -> dict[str, str]:
-    from nexus_core import plugins
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"nexus {__version__}\n")
+        raise typer.Exit
 
-    return {
-        each.name: each.summary
-        for each in plugins.offers()
-        if each.kind == "commands" and each.name not in KERNEL
-    }
+
+_USAGE_ERROR: Any = typer.BadParameter.__base__
+
+
+def _added() -> dict[str, str]:
+    found = [each for each in plugins.offers() if each.kind == "commands"]
+    return {each.name: each.summary for each in found if each.name not in KERNEL}

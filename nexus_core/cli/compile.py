@@ -9,7 +9,7 @@ import typer
 
 from nexus_core.cli import output
 
-app = typer.Typer()
+app = output.app()
 
 
 @app.command()
@@ -31,7 +31,7 @@ def compile(
     if everything:
         names = [each.name for each in plugins.offers() if each.kind == "strategies"]
         given.append(f"run.strategies={','.join(names)}")
-    begun, done = time.perf_counter(), []
+    begun, done = time.perf_counter(), list[str]()
 
     def progress(text: str) -> None:
         log.info("%s", text)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
 from nexus_core.cli import output
 
-app = typer.Typer(help="Show the settings and where each comes from.", no_args_is_help=True)
+app = output.app(help="Show the settings and where each comes from.", no_args_is_help=True)
 
 
 @app.callback()
@@ -47,4 +47,4 @@ def _leaves(tables: Any, above: str = "") -> Any:
 
 
 def _shown(value: Any) -> str:
-    return ", ".join(value) if isinstance(value, list | tuple) else str(value)
+    return ", ".join(cast("list[str]", value)) if isinstance(value, list) else str(value)

@@ -10,7 +10,7 @@ import typer
 from nexus_core.cli import output
 from nexus_core.errors import NotFoundError, UsageError
 
-app = typer.Typer()
+app = output.app()
 
 
 @app.command()
@@ -28,7 +28,7 @@ def explain(
     from nexus_core.journal import Journal
     from nexus_core.types import ns, parse_decision_name
 
-    folder = runs.open_run(runs.home(out), run)
+    folder = runs.open_run(run, out)
     facts = runs.manifest(folder)
     if decision is not None:
         symbol, ts = parse_decision_name(decision)

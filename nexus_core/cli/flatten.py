@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import typer
-
 from nexus_core.cli import output, requests
 
-app = typer.Typer()
+app = output.app()
 
 
 @app.command()

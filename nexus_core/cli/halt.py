@@ -8,7 +8,7 @@ import typer
 
 from nexus_core.cli import output, requests
 
-app = typer.Typer()
+app = output.app()
 
 
 @app.command()

@@ -8,7 +8,7 @@ import typer
 
 from nexus_core.cli import output
 
-app = typer.Typer()
+app = output.app()
 
 KINDS = {1: "APPROVED", 2: "MOVED", 3: "FILLED", 4: "MODE"}
 
@@ -24,7 +24,7 @@ def journal(
     from nexus_core import runs
     from nexus_core.journal import Journal
 
-    folder = runs.open_run(runs.home(out), run)
+    folder = runs.open_run(run, out)
     facts = runs.manifest(folder)
     with Journal(folder) as book:
         last = book.last()
@@ -37,7 +37,7 @@ def journal(
 
 
 def _described(event: Any, facts: Any) -> dict[str, Any]:
-    from nexus_core.types import Mode, OrderKind, OrderState, Purpose, Side, from_units, iso, order_name
+    from nexus_core.types import Mode, OrderKind, OrderState, Purpose, Side, iso, order_name
 
     kind = int(event["kind"])
     made: dict[str, Any] = {"seq": int(event["seq"]), "time": iso(int(event["ts"])), "event": KINDS[kind]}
@@ -52,11 +52,11 @@ def _described(event: Any, facts: Any) -> dict[str, Any]:
             "kind": OrderKind(int(event["order_kind"])).name,
             "purpose": Purpose(int(event["purpose"])).name,
             "state": OrderState(int(event["state"])).name,
-            "quantity": str(from_units(event["qty"])),
-            "price": str(from_units(event["price"])),
-            "fee": str(from_units(event["fee"])),
+            "quantity": output.amount(event["qty"]),
+            "price": output.amount(event["price"]),
+            "fee": output.amount(event["fee"]),
         }
-    return {**made, "cash": str(from_units(event["cash"]))}
+    return {**made, "cash": output.amount(event["cash"])}
 
 
 def _line(each: dict[str, Any]) -> list[str]:

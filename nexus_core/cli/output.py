@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, SupportsIndex, cast
 
 import typer
 
@@ -23,10 +24,15 @@ Out = Annotated[
 RunId = Annotated[str | None, typer.Option("--run", help="Id of the run; the newest without it.")]
 
 
+def app(**about: Any) -> typer.Typer:
+    """Return a new command with plain help."""
+    return typer.Typer(add_completion=False, rich_markup_mode=None, **about)
+
+
 def show(as_json: bool, data: Any, text: Iterable[str]) -> None:
     """Print `data` as JSON, or the lines of `text`."""
     if as_json:
-        sys.stdout.write(json.dumps(data, indent=1, default=str) + "\n")
+        sys.stdout.write(json.dumps(_finite(data), indent=1, default=str) + "\n")
     else:
         sys.stdout.writelines(line + "\n" for line in text)
 
@@ -52,6 +58,13 @@ def pairs(facts: Mapping[str, Any]) -> list[str]:
     return [f"{name.ljust(width)}  {value}" for name, value in facts.items()]
 
 
+def amount(units: SupportsIndex) -> str:
+    """Return units of 1e-8 as a plain decimal without trailing zeros."""
+    from nexus_core.types import from_units
+
+    return f"{from_units(units):f}".rstrip("0").rstrip(".")
+
+
 class Progress:
     """One line on a terminal that is written over; silent elsewhere."""
 
@@ -72,6 +85,17 @@ class Progress:
             sys.stderr.write("\r" + " " * self._length + "\r")
             sys.stderr.flush()
             self._length = 0
+
+
+def _finite(data: Any) -> Any:
+    # JSON has no word for NaN and infinity
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in cast("dict[str, Any]", data).items()}
+    if isinstance(data, list | tuple):
+        return [_finite(each) for each in cast("list[Any]", data)]
+    return data
 
 
 def _is_number(text: str) -> bool:

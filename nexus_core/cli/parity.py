@@ -11,7 +11,7 @@ import typer
 from nexus_core.cli import output
 from nexus_core.errors import CheckFailedError, UsageError
 
-app = typer.Typer()
+app = output.app()
 
 # loss limits would end trading early, and with it what is compared
 _TRADING_ON = (
@@ -121,7 +121,7 @@ def _streams(settings: Any, size: int, progress: Any) -> dict[str, Any]:
     from nexus_core.records import EVENT, empty
 
     assembly = assemble(settings, trace="full")
-    engine, kept = assembly.engine, {"decisions": [], "events": []}
+    engine, kept = assembly.engine, dict[str, list[Any]](decisions=[], events=[])
     for chunk in assembly.feed.chunks(assembly.market, 0):
         for block in engine.blocks(chunk, size):
             for written in engine.advance(block, empty(EVENT, 0)):
@@ -135,7 +135,7 @@ def _first(name: str, left: Any, right: Any, symbols: Any) -> tuple[int, str] | 
     from nexus_core.types import iso
 
     size = min(len(left), len(right))
-    columns = {c: np.flatnonzero(left[c][:size] != right[c][:size]) for c in left.dtype.names}
+    columns = {name: _differing(left[name][:size], right[name][:size]) for name in left.dtype.names}
     hits = [(int(rows[0]), column) for column, rows in columns.items() if len(rows)]
     if hits:
         row, column = min(hits)
@@ -146,3 +146,7 @@ def _first(name: str, left: Any, right: Any, symbols: Any) -> tuple[int, str] | 
         longer = left if len(left) > len(right) else right
         return int(longer[size]["ts"]), f"{name} row {size} exists in one only"
     return None
+
+
+def _differing(left: Any, right: Any) -> Any:
+    return np.flatnonzero((left != right) & ((left == left) | (right == right)))

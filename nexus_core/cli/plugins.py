@@ -9,7 +9,7 @@ import typer
 from nexus_core.cli import output
 from nexus_core.errors import UsageError, hint
 
-app = typer.Typer(help="List what is installed.", no_args_is_help=True)
+app = output.app(help="List what is installed.", no_args_is_help=True)
 
 
 @app.callback()

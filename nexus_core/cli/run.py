@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ import typer
 from nexus_core.cli import output
 from nexus_core.errors import ConfigError, UsageError
 
-app = typer.Typer()
+app = output.app()
 
 Option = typer.Option
 
@@ -36,19 +35,17 @@ def run(
 ) -> None:
     """Trade a market, on paper by default, and print what came of it."""
     from nexus_core import runs, session
-    from nexus_core.config import Settings, load
 
-    home = runs.home(out)
-    progress = output.Progress()
+    speed, progress = _speed(pace), output.Progress()
+    if block is not None and block < 1:
+        raise UsageError(f"--block was {block}, must be 1 or more.")
     if resume is not None:
         fresh = (plugins, symbols, feed, broker, bars, seed, config, sets)
         if any(each is not None for each in fresh):
             raise UsageError(
                 "--resume goes on with the run's own settings. Leave out those that belong to a new run."
             )
-        folder = runs.open_run(home, resume)
-        settings = Settings.from_dict(runs.manifest(folder)["settings"])
-        work = session.resume(folder, settings, _block(block, pace, settings), progress)
+        work = session.resume(runs.open_run(resume, out), 1 if speed else block, progress)
     else:
         chosen = {
             "strategies": plugins,
@@ -59,47 +56,30 @@ def run(
             "seed": seed,
         }
         given = [f"run.{key}={value}" for key, value in chosen.items() if value is not None]
-        settings = load(config, sets=[*(sets or []), *given]).settings
-        work = _begin(home, settings, _block(block, pace, settings), progress, live)
+        assembly = _assembled(config, [*(sets or []), *given], live)
+        assembly.warm(progress)
+        work = session.begin(runs.home(out), assembly, 1 if speed else block)
     try:
         _check_broker(live, work.assembly.broker)
-        _play(work, progress, pace, as_json)
+        _play(work, progress, speed, as_json)
     finally:
         work.close()
 
 
-def _begin(home: Path, settings: Any, block: int, progress: Any, live: bool) -> Any:
-    from nexus_core import engine, runs, session
-    from nexus_core.plugins import find
+def _assembled(config: Path | None, sets: list[str], live: bool) -> Any:
+    from nexus_core.config import load
+    from nexus_core.engine import assemble
 
-    assembly = engine.assemble(settings)
+    assembly = assemble(load(config, sets=sets).settings)
     _check_broker(live, assembly.broker)
-    assembly.warm(progress)
-    named = [("strategies", each) for each in settings.run.strategies]
-    named += [("feeds", settings.run.feed), ("brokers", settings.run.broker)]
-    folder = runs.create(
-        home,
-        {
-            "settings": settings.to_dict(),
-            "recording": assembly.feed.recording(assembly.market),
-            "strategies": [loop.name for loop in assembly.engine.loops],
-            "inactive": {each.name: each.reason for each in assembly.engine.inactive},
-            "gates": [[each.name, each.layer, each.refuses] for each in assembly.engine.chain.places],
-            "plugins": {f"{kind}:{name}": _origin(find(kind, name)) for kind, name in named},
-        },
-    )
-    return session.begin(folder, assembly, block)
-
-
-def _origin(offer: Any) -> str:
-    return f"{offer.distribution} {offer.version}"
+    return assembly
 
 
 def _check_broker(live: bool, broker: Any) -> None:
     if live and broker.on_paper:
         raise ConfigError(
-            f"run: {broker.name} trades on paper, and --live trades for real. Install the broker of a venue, and name "
-            "it with --broker."
+            f"run: {broker.name} trades on paper, and --live trades for real. Install the broker of a venue, "
+            "and name it with --broker."
         )
     if not broker.on_paper:
         raise ConfigError(
@@ -107,17 +87,10 @@ def _check_broker(live: bool, broker: Any) -> None:
         )
 
 
-def _block(block: int | None, pace: str, settings: Any) -> int:
-    if block is not None and block < 1:
-        raise UsageError(f"--block was {block}, must be 1 or more.")
-    if pace != "fast":
-        return 1
-    return block or settings.performance.block
-
-
-def _wait(pace: str, interval: int) -> Callable[[], None] | None:
+def _speed(pace: str) -> float:
+    """Return how many seconds of the market pass in one; 0 where it goes as fast as it can."""
     if pace == "fast":
-        return None
+        return 0.0
     try:
         speed = 1.0 if pace == "real" else float(pace)
     except ValueError:
@@ -126,21 +99,20 @@ def _wait(pace: str, interval: int) -> Callable[[], None] | None:
         raise UsageError(
             f"--pace was {pace}, must be fast, real, or a number above 0: seconds of market in a second."
         )
-    return lambda: time.sleep(interval / 1e9 / speed)
+    return speed
 
 
-def _play(work: Any, progress: Any, pace: str, as_json: bool) -> None:
+def _play(work: Any, progress: Any, speed: float, as_json: bool) -> None:
     from nexus_core.cli.result import result
 
     engine, begun, first = work.engine, time.perf_counter(), work.engine.tick
-    wait = _wait(pace, engine.market.interval)
 
     def on_commit(batch: Any) -> None:
         seconds = time.perf_counter() - begun
         left = (engine.market.ticks - batch.tick) * seconds / max(1, batch.tick - first)
         progress(f"{work.folder.name}  {batch.tick:,} of {engine.market.ticks:,} ticks, {left:.0f} s left")
 
-    work.play(on_commit, wait)
+    work.play(on_commit, engine.market.interval / 1e9 / speed if speed else 0.0)
     progress.done()
     seconds = time.perf_counter() - begun
     rows = (engine.tick - first) * len(engine.market.instruments)

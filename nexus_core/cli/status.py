@@ -8,7 +8,7 @@ import typer
 
 from nexus_core.cli import output
 
-app = typer.Typer()
+app = output.app()
 
 
 @app.command()
@@ -21,21 +21,20 @@ def status(
     from nexus_core import runs
     from nexus_core.journal import Journal, is_going
 
-    folder = runs.open_run(runs.home(out), run)
+    folder = runs.open_run(run, out)
     facts = runs.manifest(folder)
     with Journal(folder) as journal:
-        data = {"run": folder.name, "going": is_going(folder), **_standing(journal, facts)}
+        data: dict[str, Any] = {"run": folder.name, "going": is_going(folder), **_standing(journal, facts)}
     text = output.pairs({key: value for key, value in data.items() if key != "positions"})
-    positions = [[symbol, quantity] for symbol, quantity in data["positions"].items()]
-    output.show(
-        as_json, data, [*text, "", *output.table(positions, ("position", "quantity"))] if positions else text
-    )
+    if data["positions"]:
+        text += ["", *output.table(list(data["positions"].items()), ("position", "quantity"))]
+    output.show(as_json, data, text)
 
 
 def _standing(journal: Any, facts: Any) -> dict[str, Any]:
     from nexus_core.config import Settings
     from nexus_core.session import portfolio
-    from nexus_core.types import Instrument, Mode, from_units, iso, to_units
+    from nexus_core.types import Instrument, Mode, iso, to_units
 
     settings = Settings.from_dict(facts["settings"])
     last, events = journal.last(), journal.events()
@@ -47,9 +46,7 @@ def _standing(journal: Any, facts: Any) -> dict[str, Any]:
         "mode": Mode(int(events["mode"][-1])).name if len(events) else Mode.NORMAL.name,
         "decisions": last.decisions if last else 0,
         "events": last.events if last else 0,
-        "cash": str(from_units(cash)),
+        "cash": output.amount(cash),
         "hash": last.run_hash if last else None,
-        "positions": {
-            i.symbol: str(from_units(qty)) for i, qty in zip(instruments, held, strict=True) if qty
-        },
+        "positions": {i.symbol: output.amount(qty) for i, qty in zip(instruments, held, strict=True) if qty},
     }

@@ -92,6 +92,8 @@ class Ledger:
         self.account = empty(ACCOUNT)
         self.account["cash"] = self.account["peak"] = capital
         self.account["day_start"] = self.account["week_start"] = capital
+        for edge in ("next_hour", "next_day", "next_week"):
+            self.account[edge] = np.iinfo(np.int64).min  # the first row begins all three
         self.positions = empty(POSITION, symbols)
         self.orders = np.zeros((symbols, SLOTS), ORDER)
         self._instruments = instrument_records(instruments)
@@ -129,16 +131,22 @@ class Ledger:
             at = self._ledger_pass(rows, order, at, judged, told, *buffers)
             told, used = none, self._used.tolist()
             if any(used):
-                yield Written(events[: used[0]], decisions[: used[1]], verdicts[: used[2]], opinions[: used[3]])
+                yield Written(
+                    events[: used[0]], decisions[: used[1]], verdicts[: used[2]], opinions[: used[3]]
+                )
 
     def warm(self) -> None:
         """Compile the pass, or load it from the cache, by running over no rows."""
-        none = np.zeros((self._strategies, 0))
+        none, scores = np.zeros(0), np.zeros((self._strategies, 0))
         judged = Judged(
-            *(np.zeros(0, kind) for kind in (np.int8, np.float64, np.int16, np.float64, np.float64)),
-            np.zeros((len(self._market_limits), 0)),
-            none.astype(np.int8),
-            none,
+            directions=np.zeros(0, np.int8),
+            confidences=none,
+            reasons=np.zeros(0, np.int16),
+            values=none,
+            limits=none,
+            market=np.zeros((len(self._market_limits), 0)),
+            signals=scores.astype(np.int8),
+            scores=scores,
         )
         self._ledger_pass(np.zeros(0, ROW), np.zeros(0, np.int64), 0, judged, empty(EVENT, 0), *self._buffers)
 
@@ -148,10 +156,10 @@ class Ledger:
         return self._entry
 
     def _room_for(self, told: int) -> tuple[Records, Records, Records, Records]:
-        events, *others = self._buffers
+        events, decisions, verdicts, opinions = self._buffers
         if len(events) < (told + 2) * self._most:
             events = empty(EVENT, 2 * (told + 2) * self._most)
-            self._buffers = (events, *others)
+            self._buffers = (events, decisions, verdicts, opinions)
         return self._buffers
 
     def _ledger_pass(
@@ -172,6 +180,8 @@ def instrument_records(instruments: Sequence[Instrument]) -> Records:
     for one, each in zip(made, instruments, strict=True):
         if each.inverse:
             raise ConfigError(f"{each.symbol}: inverse contracts cannot be traded. Choose a linear one.")
+        if each.per != 1:
+            raise ConfigError(f"{each.symbol}: per was {each.per}, must be 1. Quote the price of one.")
         one["tick"], one["lot"] = to_units(each.tick), max(1, to_units(each.lot))
         one["min_notional"], one["multiplier"] = to_units(each.min_notional), each.multiplier
         one["margin_rate"], one["shortable"] = to_units(each.margin_rate), each.shortable

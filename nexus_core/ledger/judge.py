@@ -1,4 +1,4 @@
-"""From a direction to an approved order: opposite signals, size, bracket prices, and the facts gates judge."""
+"""From a direction to an approved order: opposite signals, size, bracket prices, and what gates judge."""
 
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ KERNEL_GATES = (
     ("shorting", 6),
     ("size", 6),
     ("amounts", 6),
+    ("entry-at-work", 4),
 )
 """What the kernel itself answers, with the layer it speaks for. A plugin's gates are numbered after these."""
 
-LATE_ROW, NO_SIGNAL, NO_DIRECTION, OPPOSITE, SAFETY, SHORTING, SIZE, AMOUNTS = range(len(KERNEL_GATES))
+LATE_ROW, NO_SIGNAL, NO_DIRECTION, OPPOSITE, SAFETY, SHORTING, SIZE, AMOUNTS, AT_WORK = range(
+    len(KERNEL_GATES)
+)
 
 FIXED_RISK, FIXED_QUANTITY, FIXED_NOTIONAL = 0, 1, 2
 CLOSE, REVERSE, IGNORE = 0, 1, 2
@@ -77,8 +80,8 @@ def round_down(qty: int, lot: int) -> int:
 
 
 @step
-def size(rules: Any, account: Any, instrument: Any, price: int, confidence: float) -> int:
-    """Return the quantity of an entry by the configured rule, capped and in whole lots; -1 where it overflows."""
+def size(rules: Any, account: Any, instrument: Any, price: int, confidence: float) -> Any:
+    """Return the quantity of an entry by the configured rule, in whole lots; -1 where it cannot be held."""
     equity = float(account.cash + account.value)
     per_unit = float(price) / UNIT * float(instrument.multiplier)
     if rules.sizing == FIXED_QUANTITY:
@@ -89,7 +92,7 @@ def size(rules: Any, account: Any, instrument: Any, price: int, confidence: floa
         wanted = min(rules.risk_fraction * confidence, rules.max_position) * equity / per_unit
     if account.mode == REDUCED:
         wanted *= 0.5
-    if not 0.0 <= wanted <= LARGEST / UNIT * 1e6:
+    if not 0.0 <= wanted * float(instrument.multiplier) <= LARGEST:
         return np.int64(0) if wanted < 0.0 else np.int64(-1)
     qty = round_down(np.int64(wanted), instrument.lot)
     return qty if fits(price, qty * instrument.multiplier) else np.int64(-1)
@@ -102,37 +105,51 @@ def on_tick(price: int, tick: int) -> int:
 
 
 @step
-def propose(rules: Any, account: Any, position: Any, instrument: Any, proposal: Any, row: Any, side: int,
-            confidence: float, reversing: bool) -> int:  # fmt: skip
-    """Fill in the facts of an entry; return the kernel gate that refuses it, or -1."""
+def begin(account: Any, position: Any, instrument: Any, proposal: Any, side: int, confidence: float,
+          reversing: bool) -> None:  # fmt: skip
+    """Begin a proposal with what is known of an entry before it has a size."""
+    standing = position.working != 0 or position.qty != 0
+    proposal.occupied = 1 if standing and not reversing else 0
+    proposal.side = side
+    proposal.confidence = confidence
+    proposal.equity = account.cash + account.value
+    proposal.lot = instrument.lot
+    proposal.min_notional = instrument.min_notional
+    proposal.qty = 0
+    proposal.price = 0
+    proposal.notional = 0
+    proposal.margin = 0
+    proposal.stop = 0
+    proposal.target = 0
+
+
+@step
+def propose(
+    rules: Any, account: Any, position: Any, instrument: Any, proposal: Any, row: Any, side: int,
+    confidence: float,
+) -> int:  # fmt: skip
+    """Give an entry its size and prices; return the kernel gate that refuses it, or -1."""
+    if position.working & 1 == 1:
+        return AT_WORK
     if account.mode == PAUSED or account.mode == EMERGENCY:
         return SAFETY
     if side < 0 and (rules.allow_short == 0 or instrument.shortable == 0):
         return SHORTING
     price = units(row.close)
-    if price <= 0:
+    if price <= 0 or (rules.brackets != 0 and not fits(price, UNIT + rules.take_profit)):
         return AMOUNTS
     qty = size(rules, account, instrument, price, confidence)
     if qty < 0:
         return AMOUNTS
     if qty == 0:
         return SIZE
-    proposal.side = side
     proposal.qty = qty
     proposal.price = price
     proposal.notional = product(price, qty * instrument.multiplier)
     proposal.margin = product(proposal.notional, instrument.margin_rate)
-    proposal.stop = np.int64(0)
-    proposal.target = np.int64(0)
     if rules.brackets != 0:
         proposal.stop = on_tick(price - side * product(price, rules.stop_loss), instrument.tick)
         proposal.target = on_tick(price + side * product(price, rules.take_profit), instrument.tick)
-    proposal.equity = account.cash + account.value
-    standing = position.working != 0 or position.qty != 0
-    proposal.occupied = 1 if standing and not reversing else 0
-    proposal.lot = instrument.lot
-    proposal.min_notional = instrument.min_notional
-    proposal.confidence = confidence
     return -1
 
 

@@ -134,10 +134,14 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
     on_paper = rules.on_paper
     trace = rules.trace
     for j in range(told.size):
-        if told[j].kind == MODE:
-            switch(account, positions, orders, events, used, told[j].mode, told[j].ts, told[j].reason, on_paper)
-        else:
-            report(account, positions, orders, instruments, events, used, told[j])
+        said = told[j]
+        if said.kind == MODE:
+            switch(account, positions, orders, events, used, said.mode, said.ts, said.reason, on_paper)
+            continue
+        if said.ts > account.next_hour:
+            roll(account, said.ts)
+        if report(account, positions, orders, instruments, events, used, said) and trips(rules, account):
+            switch(account, positions, orders, events, used, PAUSED, said.ts, SAFETY, on_paper)
     for n in range(at, order.size):
         if (
             used[EVENTS] + ROOM > events.size
@@ -148,7 +152,7 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
             return n
         i = np.uint64(order[n])  # an index that cannot be negative needs no wrapping around
         row = rows[i]
-        s = row.symbol
+        s = np.int64(row.symbol)
         ts = row.ts
         position = positions[np.uint64(s)]
         instrument = instruments[np.uint64(s)]
@@ -168,17 +172,24 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
                     price = touched(work, opened, high, low)
                     if price <= 0:
                         continue
+                    worse = 0.0
                     if work.kind != LIMIT:
-                        price += work.side * product(price, units(slippage(row, work, costs.slippage)))
+                        worse = slippage(row, work, costs.slippage)
+                    rate = fee(row, work, account, costs.fee)
                     qty = work.qty - work.filled
                     if slot != ENTRY_SLOT:
                         qty = min(qty, abs(position.qty))
-                    rate = fee(row, work, account, costs.fee)
-                    if not can_book(account, instrument, qty, price) or not -1.0 < rate < 1.0:
-                        end(account, position, work, events, used, ORDER_REJECTED, ts, AMOUNTS)
+                    good = 0.0 <= worse < 1.0 and -1.0 < rate < 1.0
+                    if good:
+                        price += work.side * product(price, units(worse))
+                        good = price > 0 and can_book(account, position, instrument, work.side, qty, price, 0)
+                    if not good:
+                        turn_down(account, position, work, events, used, ts, AMOUNTS)
                         continue
-                    charge = product(product(price, qty * instrument.multiplier), np.int64(np.rint(rate * 1e8)))
-                    settle(account, position, orders, instrument, events, used, work, qty, price, charge, ts, True)
+                    notional = product(price, qty * instrument.multiplier)
+                    charge = product(notional, np.int64(np.rint(rate * 1e8)))
+                    settle(account, position, orders, instrument, events, used, work,
+                           qty, price, charge, ts, True)
         if position.qty != 0:
             mark(account, position, instrument, row.close)
         if used[EVENTS] != before and trips(rules, account):
@@ -207,15 +218,17 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
                 recall(verdicts, used, FIRST, market.shape[0], market[:, i], market_limits, -1)
             while wants:
                 reason = -1
-                proposal.occupied = 1 if (position.working != 0 or position.qty != 0) and not reversing else 0
+                begin(account, position, instrument, proposal, direction, confidences[i], reversing)
 {early}
-                reason = propose(rules, account, position, instrument, proposal, row, direction, confidences[i],
-                                 reversing)
+                reason = propose(
+                    rules, account, position, instrument, proposal, row, direction, confidences[i]
+                )
                 if reason >= 0:
                     break
 {late}
-                number = place(account, position, orders, events, used, ENTRY_SLOT, ts, ts, s, direction, MARKET,
-                               proposal.qty, proposal.price, proposal.stop, proposal.target, -1, on_paper)
+                number = place(account, position, orders, events, used, ENTRY_SLOT, ts, ts, s, direction,
+                               MARKET, proposal.qty, proposal.price, proposal.stop, proposal.target, -1,
+                               on_paper)
                 break
             if number > 0:
                 outcome = APPROVED
@@ -264,7 +277,6 @@ def build(
     bindings |= {"fee": fee.step, "slippage": slippage.step, "np": np, "TURNS": TURNS, "ROOM": ROOM}
     bindings |= {"roll": roll, "note": note, "recall": recall, "fold_market": fold_market, "opine": opine}
     bindings |= {outcome.name: int(outcome) for outcome in Outcome} | {"FIRST": len(judge.KERNEL_GATES)}
-    bindings["ORDER_REJECTED"] = orders.REJECTED
     text = _PASS.format(early=early, late=late)
     params = {f"g{k}": gate.params[0] for k, gate in enumerate(gates)} or {"none": 0}
     costs = record(fee=fee.params[0], slippage=slippage.params[0])
@@ -281,8 +293,9 @@ def _gate(k: int, gate: GateStep) -> str:
     return _GATE.format(k=k, number=gate.number, half=half, sign=_PASSES[gate.refuses])
 
 
-_NAMES = frozenset(
-    "MODE EVENTS DECISIONS VERDICTS OPINIONS LIMIT MARKET ENTRY_SLOT switch report end touched settle mark "
-    "close_out place can_book product units fold word bits trips propose PAUSED REDUCED SAFETY AMOUNTS OPPOSITE "
-    "IGNORE REVERSE TRACE_ORDERS TRACE_APPROVED TRACE_FULL".split()
-)
+_NAMES = frozenset({
+    "AMOUNTS", "DECISIONS", "ENTRY_SLOT", "EVENTS", "IGNORE", "LIMIT", "MARKET", "MODE", "OPINIONS",
+    "OPPOSITE", "PAUSED", "REDUCED", "REVERSE", "SAFETY", "TRACE_APPROVED", "TRACE_FULL", "TRACE_ORDERS",
+    "VERDICTS", "begin", "bits", "can_book", "close_out", "fold", "mark", "place", "product", "propose",
+    "report", "settle", "switch", "touched", "trips", "turn_down", "units", "word",
+})  # fmt: skip

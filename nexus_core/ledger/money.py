@@ -21,7 +21,7 @@ HIGH_PRICE = 9.0e10
 
 
 @step
-def units(x: float) -> int:
+def units(x: float) -> Any:
     """Return a value in 1e-8, rounded half to even; -1 where it is NaN, negative or too large."""
     if not 0.0 <= x <= HIGH_PRICE:
         return -1
@@ -51,7 +51,7 @@ def product(a: int, b: int) -> int:
 
 
 @step
-def share(amount: int, part: int, whole: int) -> int:
+def share(amount: int, part: int, whole: int) -> Any:
     """Return amount x part / whole rounded half to even, for 0 <= part <= whole and whole > 0.
 
     Long division, a bit at a time: the product may need 126 bits, and this is called on partial closes only.

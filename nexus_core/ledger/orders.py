@@ -14,6 +14,7 @@ import numpy as np
 
 from nexus_core.compile import step
 from nexus_core.ledger.money import LARGEST, fits, fold, product, share, units, word
+from nexus_core.records import UNIT
 from nexus_core.types import ORDER_STEPS, Mode, OrderKind, OrderState, Purpose
 
 NONE, PENDING, SUBMITTED, OPEN = (int(s) for s in list(OrderState)[:4])
@@ -58,8 +59,8 @@ def is_working(state: int) -> bool:
 @step
 def content(order: Any) -> np.uint64:
     """Return the hash of what an order says; changing any part of it gives another."""
-    x = word(order.id)
-    parts = (order.ts, order.decision, order.qty, order.price, order.stop, order.target)
+    x = np.uint64(0)
+    parts = (order.id, order.ts, order.decision, order.qty, order.price, order.stop, order.target)
     for part in parts:
         x = (x ^ word(part)) * np.uint64(0x9E3779B97F4A7C15)
         x ^= x >> np.uint64(32)
@@ -94,7 +95,8 @@ def emit(account: Any, position: Any, order: Any, events: Any, used: Any, kind: 
     event.state = order.state
     event.mode = account.mode
     fold(account, word(ts) ^ word(order.id), word(qty), word(price), word(fee))
-    fold(account, word(kind * 256 + order.state), order.content, word(account.cash), word(position.qty))
+    sort = np.int64(kind) * 256 + order.state
+    fold(account, word(sort), order.content, word(account.cash), word(position.qty))
 
 
 @step
@@ -142,6 +144,13 @@ def end(
 
 
 @step
+def turn_down(account: Any, position: Any, order: Any, events: Any, used: Any, ts: int, reason: int) -> None:
+    """Cancel an order on paper that cannot be booked; it counts as a reject."""
+    if end(account, position, order, events, used, CANCELLED, ts, reason):
+        account.hour_rejects += 1
+
+
+@step
 def value_at(account: Any, position: Any, instrument: Any, price: int) -> None:
     """Mark a position at a price that fits."""
     value = product(price, position.qty * instrument.multiplier)
@@ -152,24 +161,36 @@ def value_at(account: Any, position: Any, instrument: Any, price: int) -> None:
 
 @step
 def mark(account: Any, position: Any, instrument: Any, close: float) -> None:
-    """Mark an open position at a row's close and keep the highest equity; an unusable price is passed over."""
+    """Mark an open position at a row's close and keep the highest equity; pass an unusable price over."""
     price = units(close)
     if price > 0 and fits(price, position.qty * instrument.multiplier):
         value_at(account, position, instrument, price)
+    raise_peak(account)
+
+
+@step
+def raise_peak(account: Any) -> None:
+    """Keep the highest equity."""
     equity = account.cash + account.value
     if equity > account.peak:
         account.peak = equity
 
 
 @step
-def can_book(account: Any, instrument: Any, qty: int, price: int) -> bool:
-    """Tell whether a fill's amounts, and the cash after it, can be held."""
-    if abs(float(qty) * float(instrument.multiplier)) > LARGEST or not fits(
-        price, qty * instrument.multiplier
-    ):
+def can_book(account: Any, position: Any, instrument: Any, side: int, qty: int, price: int, fee: int) -> bool:
+    """Tell whether a fill can be held: its amounts, the position and the cash after it.
+
+    A fee of up to the fill's notional is counted in; give 0 where it is not known to be larger.
+    """
+    per_price = float(instrument.multiplier) / UNIT
+    notional = float(price) * float(qty) * per_price
+    after = abs(float(position.qty) + float(side) * float(qty))
+    if max(float(qty), after) * float(instrument.multiplier) > LARGEST:
         return False
-    notional = float(price) * float(qty) * float(instrument.multiplier) / 1e8
-    return abs(float(account.cash)) + abs(float(account.value)) + 2.0 * notional < LARGEST
+    if abs(float(position.cost)) + notional > LARGEST or float(price) * after * per_price > LARGEST:
+        return False
+    paid = notional + max(notional, abs(float(fee)))
+    return abs(float(account.cash)) + abs(float(account.value)) + paid < LARGEST
 
 
 @step
@@ -214,7 +235,8 @@ def book(
 @step
 def settle(account: Any, position: Any, orders: Any, instrument: Any, events: Any, used: Any, order: Any,
            qty: int, price: int, fee: int, ts: int, on_paper: bool) -> None:  # fmt: skip
-    """Book a fill of an order, write it, and keep its bracket in step with the position."""
+    """Book a fill of an order, write it, and keep the orders that reduce in step with the position."""
+    before = position.qty
     order.filled += qty
     order.cost += product(price, qty)
     book(account, position, instrument, order.side, qty, price, fee, ts)
@@ -223,29 +245,42 @@ def settle(account: Any, position: Any, orders: Any, instrument: Any, events: An
         position.working &= ~(1 << order.purpose)
     emit(account, position, order, events, used, FILL, ts, qty, price, fee, REDUCE_ONLY)
     if position.qty == 0:
-        for slot in range(EXIT_SLOT, TARGET_SLOT + 1):
-            if (position.working >> slot) & 1 == 1:
-                end(account, position, orders[order.symbol, slot], events, used, CANCELLED, ts, REDUCE_ONLY)
-    elif order.purpose == ENTRY_SLOT and order.state == FILLED:
+        raise_peak(account)
+    if position.qty == 0 or (before != 0 and (position.qty > 0) != (before > 0)):
+        withdraw(account, position, orders, events, used, order.symbol, EXIT_SLOT, ts)
+    if order.purpose == ENTRY_SLOT and order.state == FILLED:
         bracket(account, position, orders, events, used, order, ts, on_paper)
+
+
+@step
+def withdraw(
+    account: Any, position: Any, orders: Any, events: Any, used: Any, symbol: int, first: int, ts: int
+) -> None:
+    """Cancel the orders at work on a symbol, from slot `first` on."""
+    for slot in range(first, TARGET_SLOT + 1):
+        if (position.working >> slot) & 1 == 1:
+            end(account, position, orders[symbol, slot], events, used, CANCELLED, ts, REDUCE_ONLY)
 
 
 @step
 def bracket(account: Any, position: Any, orders: Any, events: Any, used: Any, entry: Any, ts: int,
             on_paper: bool) -> None:  # fmt: skip
-    """Set the stop and the target that a filled entry was approved with."""
+    """Set the stop and the target that an entry was approved with, over all that is held on its side."""
+    if position.qty == 0 or (position.qty > 0) != (entry.side > 0):
+        return
+    withdraw(account, position, orders, events, used, entry.symbol, STOP_SLOT, ts)
     qty = abs(position.qty)
     if entry.stop > 0:
-        place(account, position, orders, events, used, STOP_SLOT, ts, entry.decision, entry.symbol, -entry.side,
-              STOP, qty, entry.stop, 0, 0, REDUCE_ONLY, on_paper)  # fmt: skip
+        place(account, position, orders, events, used, STOP_SLOT, ts, entry.decision, entry.symbol,
+              -entry.side, STOP, qty, entry.stop, 0, 0, REDUCE_ONLY, on_paper)  # fmt: skip
     if entry.target > 0:
-        place(account, position, orders, events, used, TARGET_SLOT, ts, entry.decision, entry.symbol, -entry.side,
-              LIMIT, qty, entry.target, 0, 0, REDUCE_ONLY, on_paper)  # fmt: skip
+        place(account, position, orders, events, used, TARGET_SLOT, ts, entry.decision, entry.symbol,
+              -entry.side, LIMIT, qty, entry.target, 0, 0, REDUCE_ONLY, on_paper)  # fmt: skip
 
 
 @step
 def close_out(account: Any, position: Any, orders: Any, events: Any, used: Any, ts: int, decision: int,
-              symbol: int, on_paper: bool) -> int:  # fmt: skip
+              symbol: int, on_paper: bool) -> Any:  # fmt: skip
     """Send a market order over the whole position, unless one is at work; return its id, or 0."""
     if position.qty == 0 or (position.working >> EXIT_SLOT) & 1 == 1:
         return np.int64(0)
@@ -255,7 +290,7 @@ def close_out(account: Any, position: Any, orders: Any, events: Any, used: Any, 
 
 
 @step
-def touched(order: Any, opened: int, high: int, low: int) -> int:
+def touched(order: Any, opened: int, high: int, low: int) -> Any:
     """Return the price at which a bar fills an order before costs, or -1 where it does not."""
     if order.kind == MARKET:
         return opened
@@ -271,7 +306,8 @@ def report(
 ) -> bool:
     """Apply what a venue says of an order: a fill, or a step. Tell whether it could be true.
 
-    A fill of more than is left, of an order that is not at work, or of an unknown order is not booked.
+    A fill of more than is left, of an order that is not at work, or of an unknown order is not booked. Only
+    a fill fills: a venue's word that an order has filled books nothing.
     """
     symbol = told.symbol
     position = positions[symbol]
@@ -279,32 +315,34 @@ def report(
     if order.id != told.order or not is_working(order.state):
         return False
     if told.kind == FILL:
-        good = 0 < told.qty <= order.qty - order.filled and told.price > 0
-        if not good or not can_book(account, instruments[symbol], told.qty, told.price):
-            return False
-        if not LEGAL[order.state, FILLED]:
-            return False
-        settle(account, position, orders, instruments[symbol], events, used, order,
-               told.qty, told.price, told.fee, told.ts, False)  # fmt: skip
-        return True
+        return fill(account, position, orders, instruments[symbol], events, used, order, told)
+    if told.state == FILLED or told.state == PARTIALLY_FILLED:
+        return False
     if is_working(told.state):
         if not move(order, told.state):
             return False
-        emit(
-            account,
-            position,
-            order,
-            events,
-            used,
-            MOVE,
-            told.ts,
-            order.qty - order.filled,
-            order.price,
-            0,
-            -1,
-        )
+        left = order.qty - order.filled
+        emit(account, position, order, events, used, MOVE, told.ts, left, order.price, 0, -1)
         return True
-    return end(account, position, order, events, used, told.state, told.ts, told.reason)
+    if not end(account, position, order, events, used, told.state, told.ts, told.reason):
+        return False
+    if order.purpose == ENTRY_SLOT and order.filled > 0:
+        bracket(account, position, orders, events, used, order, told.ts, False)
+    return True
+
+
+@step
+def fill(
+    account: Any, position: Any, orders: Any, instrument: Any, events: Any, used: Any, order: Any, told: Any
+) -> bool:
+    """Book a fill that a venue tells of, and tell whether it could be true."""
+    if not 0 < told.qty <= order.qty - order.filled or told.price <= 0 or not LEGAL[order.state, FILLED]:
+        return False
+    if not can_book(account, position, instrument, order.side, told.qty, told.price, told.fee):
+        return False
+    settle(account, position, orders, instrument, events, used, order,
+           told.qty, told.price, told.fee, told.ts, False)  # fmt: skip
+    return True
 
 
 @step

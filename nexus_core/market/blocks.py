@@ -7,10 +7,9 @@ A tick is one instant over all symbols. A block is a run of whole ticks of one c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +43,8 @@ def entry(rows, starts, order, bounds, times):
         for s in range(symbols):
             if head[s] < starts[s + 1] and rows[head[s]].ts < now:
                 now = rows[head[s]].ts
+        if now == LAST:
+            return -1 - placed
         bounds[ticks] = placed
         times[ticks] = now
         ticks += 1
@@ -101,10 +102,16 @@ class Chunk:
 
     def __post_init__(self) -> None:
         if self.rows.dtype != ROW:
-            raise DataError("a chunk's rows are not market rows. Make them with dtype nexus_core.records.ROW.")
+            raise DataError(
+                "a chunk's rows are not market rows. Make them with dtype nexus_core.records.ROW."
+            )
         self.rows = np.ascontiguousarray(self.rows)
         self.starts = np.ascontiguousarray(self.starts, np.int64)
         size = len(self.rows)
+        if [*self.starts[[0, -1]]] != [0, size] or (np.diff(self.starts) < 0).any():
+            raise DataError(
+                f"a chunk's starts were {self.starts.tolist()}. They rise from 0 to the {size} rows it has."
+            )
         self.order, bounds, times = (
             np.empty(size, np.int64),
             np.empty(size + 1, np.int64),
@@ -137,7 +144,9 @@ class Block:
     """The run's number of the block's first tick."""
 
 
-def blocks(chunk: Chunk, tick: int, size: int, edges: Any, stops: Sequence[int] = ()) -> Iterator[Block]:
+def blocks(
+    chunk: Chunk, tick: int, size: int, edges: Callable[[int], int], stops: Sequence[int] = ()
+) -> Iterator[Block]:
     """Cut a chunk, whose first tick has the run's number `tick`, into blocks of at most `size` ticks.
 
     `edges(time)` gives the first epoch edge at or after a time, in nanoseconds; no block reaches across

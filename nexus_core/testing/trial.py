@@ -51,7 +51,8 @@ class Trial:
         trace: str = "full",
         **risk: Any,
     ) -> None:
-        settings = Risk(**{"min_confidence": 0.0, **risk})
+        chosen: dict[str, Any] = {"min_confidence": 0.0, **risk}
+        settings = Risk(**chosen)
         self.chain = Chain(list((gates or {}).items()), 1, len(instruments), settings.min_confidence)
         self.ledger = Ledger(
             instruments,

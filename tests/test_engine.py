@@ -1,0 +1,188 @@
+"""The engine decides the same whatever the size of its blocks, and says what it cannot feed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nexus_core import engine as engines
+from nexus_core.compile import JIT
+from nexus_core.config import load
+from nexus_core.engine import DAY, Engine, assemble
+from nexus_core.errors import ConfigError, NotFoundError, PluginError
+from nexus_core.records import EVENT, LATE, empty
+
+BARS = 700 if JIT else 150
+EVERY_KIND = "duplicate,calm,position-size,daily-loss,drawdown,margin,stop-loss,min-size"
+
+
+@pytest.fixture
+def built(sets):
+    return lambda **changes: assemble(load(None, sets=sets(BARS, **changes)).settings)
+
+
+def played(assembly, size, trace=True):
+    """Play all rows; return the run hash and what was written, as bytes."""
+    engine, kept, cuts = assembly.engine, [b"", b"", b"", b""], []
+    for chunk in assembly.feed.chunks(assembly.market, 0):
+        for block in engine.blocks(chunk, size):
+            cuts.append(int(block.times[-1]))
+            for written in engine.advance(block, empty(EVENT, 0)):
+                parts = (written.events, written.decisions, written.verdicts, written.opinions)
+                kept = [whole + part.tobytes() for whole, part in zip(kept, parts, strict=True)]
+    return engine.ledger.run_hash, kept, cuts
+
+
+@pytest.mark.parametrize("also", [{}, {"risk__gates": EVERY_KIND}, {"run__strategies": "swing,wild"}])
+def test_blocks_of_any_size_decide_the_same(built, also):
+    runs = {size: played(built(**also), size) for size in (1, 7, 64, 10_000)}
+    assert len({run[0] for run in runs.values()}) == 1
+    first = runs[1][1]
+    assert len(first[0]) > 40 * EVENT.itemsize
+    for _, kept, cuts in runs.values():
+        assert kept == first
+        # a tick on the edge between two epochs is a block's last
+        assert 1_772_496_000_000_000_000 in cuts
+
+
+def test_the_market_of_this_test_has_gaps_and_late_rows(built):
+    assembly = built()
+    rows = np.concatenate([chunk.rows for chunk in assembly.feed.chunks(assembly.market, 0)])
+    assert 0 < (rows["flags"] & LATE).astype(bool).sum() < len(rows) < 3 * BARS
+
+
+@pytest.mark.parametrize("symbols", ["A-USD", "A-USD,B-USD,C-USD,D-USD,E-USD,F-USD,G-USD"])
+def test_one_symbol_or_many(built, symbols):
+    assert played(built(run__symbols=symbols), 1)[:2] == played(built(run__symbols=symbols), 97)[:2]
+
+
+def test_a_run_can_be_taken_up_at_any_tick(built):
+    whole = played(built(), 64)[0]
+    assembly = built()
+    engine = assembly.engine
+    while engine.tick < BARS:  # the feed is asked anew for every block
+        chunk = next(iter(assembly.feed.chunks(assembly.market, engine.tick)))
+        block = next(engine.blocks(chunk, 13))
+        for _ in engine.advance(block, empty(EVENT, 0)):
+            pass
+    assert engine.ledger.run_hash == whole
+
+
+def test_a_gate_that_looks_at_the_block_is_what_parity_is_for(built):
+    looks = {"risk__gates": "crowd,duplicate", "plugins__crowd__limit": 20.0}
+    assert played(built(**looks), 1)[0] != played(built(**looks), 64)[0]
+
+
+def test_a_block_out_of_turn_is_refused(built):
+    assembly = built()
+    chunk = next(iter(assembly.feed.chunks(assembly.market, 0)))
+    _, second, *_ = assembly.engine.blocks(chunk, 16)
+    with pytest.raises(ConfigError, match=r"^engine: block of tick 16 was given, tick 0 is next\.$"):
+        list(assembly.engine.advance(second, empty(EVENT, 0)))
+
+
+@pytest.mark.parametrize(
+    ("interval", "grid"), [(60, DAY), (86_399, DAY), (86_400, 21 * DAY), (7 * 86_400, 147 * DAY)]
+)
+def test_an_epoch_is_a_day_or_21_bars_of_a_day_and_more(built, interval, grid):
+    engine: Engine = built(run__interval=interval).engine
+    assert engine.grid == grid
+    assert engine.edge(0) == 0
+    assert engine.edge(1) == engine.edge(grid) == grid
+    assert engine.edge(grid + 1) == 2 * grid
+    assert engine.edge(-1) == 0
+
+
+def test_bars_of_a_day_decide_the_same_in_any_block(built):
+    one, other = (played(built(run__interval=86_400), size) for size in (1, 1000))
+    assert one[:2] == other[:2]
+    assert max(np.diff(other[2])) <= 21 * DAY
+
+
+def test_a_strategy_that_cannot_be_fed_is_inactive_with_the_reason(built):
+    engine = built(run__strategies="bookish,swing").engine
+    assert [(each.name, each.reason) for each in engine.inactive] == [("bookish", "needs book, trade")]
+    assert [loop.name for loop in engine.loops] == ["swing"]
+
+
+def test_nothing_is_decided_where_no_strategy_can_be_fed(built):
+    alone = built(run__strategies="bookish")
+    assert alone.engine.loops == []
+    run_hash, (events, decisions, *_), _ = played(alone, 64)
+    assert (events, len(decisions) > 0) == (b"", True)
+    assert run_hash == played(built(run__strategies="bookish"), 1)[0]
+    assert alone.engine.ledger.account["approved"][0] == 0
+
+
+def test_answers_outside_the_contract_are_counted(built):
+    assembly = built(run__strategies="swing,wild")
+    played(assembly, 64)
+    seen = assembly.engine.loops[1].states["own"]["seen"]
+    assert assembly.engine.loops[1].faults() == int((seen // 2).sum()) > 0
+    assert assembly.engine.loops[0].faults() == 0
+
+
+def test_a_gate_that_is_missing_refuses_every_entry_and_is_told(built, capsys):
+    from nexus_core import log
+
+    log.setup()
+    assembly = built(risk__gates="duplicate,positionsize")
+    assert capsys.readouterr().err.startswith(
+        "nexus: gates:positionsize is not installed. Did you mean position-size? Installed gates: "
+    )
+    played(assembly, 64)
+    account = assembly.engine.ledger.account
+    assert account["approved"][0] == 0
+    assert account["rejected"][0] > 0
+
+
+def test_a_missing_strategy_feed_or_broker_ends_it(built):
+    for key in ("strategies", "feed", "broker"):
+        with pytest.raises(NotFoundError, match=r"nobody is not installed\..* Installed "):
+            built(**{f"run__{key}": "nobody"})
+
+
+def test_a_parameter_goes_to_its_plugin_and_a_wrong_one_is_refused_in_its_name(built):
+    assert built(plugins__swing__span=40).engine.loops[0].strategy.params.span == 40
+    with pytest.raises(ConfigError, match=r"^swing: unknown parameter spam\. Did you mean span\?$"):
+        built(plugins__swing__spam=1)
+
+
+def test_the_limit_of_a_gate_follows_its_setting_unless_it_is_given(built):
+    limits = [
+        built(risk__gates="position-size", **also).engine.chain.ledger_gates[0].params["limit"][0]
+        for also in ({}, {"risk__max_position_size": 0.2}, {"plugins__position-size__limit": 0.3})
+    ]
+    assert limits == [0.1, 0.2, 0.3]
+
+
+def test_states_have_names_and_hashes_of_code(built):
+    one, other = built(), built(plugins__swing__span=40)
+    states = one.engine.states()
+    assert states.keys() == {"account", "positions", "orders", "strategy:swing", "gate:calm"}
+    assert {name for name, (_, code) in states.items() if code} == {"strategy:swing", "gate:calm"}
+    changed = {name for name in one.code if one.code[name] != other.code[name]}
+    assert changed == {"strategy:swing"}  # with a parameter, its state means something else
+    assert one.code == built().code
+
+
+@pytest.mark.jit
+def test_what_has_to_be_compiled_is_told_and_only_then(built, tmp_path, monkeypatch):
+    from nexus_core import compile
+
+    monkeypatch.setattr(compile, "_root", [tmp_path])
+    monkeypatch.setattr(compile, "_entries", {})
+    for each in (engines.cutting._merge, engines.cutting._reach):
+        each.cache_clear()
+    told = []
+    built().warm(told.append)
+    assert told == ["compiling swing", "compiling the chain", "compiling the ledger"]
+    told.clear()
+    built().warm(told.append)
+    assert told == []
+
+
+def test_a_class_of_another_kind_is_refused(built, shelf, monkeypatch):
+    monkeypatch.setattr(shelf, "Swing", 5)
+    with pytest.raises(PluginError, match=r"strategies:swing of nexus-test-shelf was 5, must be a class\."):
+        built()
