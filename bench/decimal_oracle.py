@@ -10,6 +10,7 @@ import argparse
 import random
 import sys
 import time
+from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
@@ -71,21 +72,17 @@ _UNIT = Decimal("1e-8")
 class SlowLedger:
     """Cash and positions in decimals."""
 
-    def __init__(self) -> None:
-        zero = Decimal(0)
-        self.cash, self.realised, self.fees = _whole(CAPITAL), zero, zero
+    def __init__(self, instruments: Sequence[Instrument] = INSTRUMENTS, cash: int = CAPITAL) -> None:
+        self.instruments, none = instruments, [Decimal(0)] * len(instruments)
+        self.cash, self.realised, self.fees = _whole(cash), Decimal(0), Decimal(0)
         self.trades = self.wins = 0
-        self.held = [zero for _ in INSTRUMENTS]
-        self.cost = [zero for _ in INSTRUMENTS]
-        self.value = [zero for _ in INSTRUMENTS]
-        self.margin = [zero for _ in INSTRUMENTS]
-        self.result = [zero for _ in INSTRUMENTS]
-        self.opened = [0 for _ in INSTRUMENTS]
+        self.held, self.cost, self.value = list(none), list(none), list(none)
+        self.margin, self.result, self.opened = list(none), list(none), [0] * len(instruments)
 
     def fill(self, symbol: int, side: int, qty: int, price: int, fee: int, ts: int) -> tuple[int, ...]:
         """Book a fill, given in units, and return the state after it in units, by the fields of `STATE`."""
         amount, paid, at = _whole(qty), _whole(fee), _whole(price)
-        size = Decimal(INSTRUMENTS[symbol].multiplier)
+        size = Decimal(self.instruments[symbol].multiplier)
         notional = _rounded(_EXACT.multiply(_EXACT.multiply(at, amount), size))
         held = self.held[symbol]
         closing = min(amount, abs(held)) if held * side < 0 else Decimal(0)
@@ -106,7 +103,7 @@ class SlowLedger:
             self.trades += 1
             self.wins += self.result[symbol] > 0
             self.result[symbol] = Decimal(0)
-        rate = INSTRUMENTS[symbol].margin_rate
+        rate = self.instruments[symbol].margin_rate
         self.margin[symbol] = _rounded(_EXACT.multiply(abs(self.cost[symbol]), rate))
         worth = _EXACT.multiply(_EXACT.multiply(at, self.held[symbol]), size)
         self.value[symbol] = _rounded(worth)
@@ -121,10 +118,10 @@ class SlowLedger:
         money = (self.cash, sum(self.value), self.realised, self.fees, sum(self.margin))
         of_symbol = (self.held[symbol], self.cost[symbol])
         return (
-            *(_units(each) for each in money),
+            *(as_units(each) for each in money),
             self.trades,
             self.wins,
-            *(_units(each) for each in of_symbol),
+            *(as_units(each) for each in of_symbol),
             self.opened[symbol],
             1,
         )
@@ -134,7 +131,8 @@ def _whole(units: int) -> Decimal:
     return _EXACT.scaleb(Decimal(units), -8)
 
 
-def _units(whole: Any) -> int:
+def as_units(whole: Any) -> int:
+    """Return a whole amount in units."""
     return int(_EXACT.scaleb(Decimal(whole), 8))
 
 
@@ -149,7 +147,7 @@ def _part(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
 def random_fill(rng: random.Random, slow: SlowLedger, ts: int) -> tuple[int, ...]:
     """Return a fill that can be held: one that adds, closes in part or in whole, or turns the position."""
     symbol = rng.randrange(len(INSTRUMENTS))
-    held, size = _units(slow.held[symbol]), INSTRUMENTS[symbol].multiplier
+    held, size = as_units(slow.held[symbol]), INSTRUMENTS[symbol].multiplier
     notional = int(10 ** rng.uniform(1, 14)) + rng.randrange(10)
     price = int(10 ** rng.uniform(0, 15)) + rng.randrange(10)
     qty = min(notional * UNIT // (price * size), WIDE // size) or 1

@@ -113,8 +113,7 @@ def told():
     handler.emit = lambda record: lines.append(record.getMessage())
     log.setup(1)
     logging.getLogger("nexus").handlers = [handler]
-    yield lines
-    log.setup()
+    return lines
 
 
 # -- from the first row to the last -----------------------------------------------------------------

@@ -3,6 +3,8 @@
 import threading
 import time
 
+import pytest
+
 from nexus_core import session
 from nexus_core.config import load
 from nexus_core.engine import assemble
@@ -13,17 +15,14 @@ from nexus_core.watch import watched
 
 
 def test_a_silent_source_is_told_of_while_it_is_waited_for():
-    told, heard = threading.Event(), []
+    told = threading.Event()
 
     def slow():
         yield 1
         assert told.wait(10.0)  # goes on only once it was noticed
         yield 2
 
-    for item in watched(slow(), 0.01, told.set):
-        heard.append(item)
-
-    assert heard == [1, 2]
+    assert list(watched(slow(), 0.01, told.set)) == [1, 2]
 
 
 def test_a_source_that_keeps_up_is_never_told_of():
@@ -57,10 +56,8 @@ def test_a_source_that_raises_passes_its_error_on_and_leaves_no_timer():
     before = threading.active_count()
     source = watched(broken(), 60.0, lambda: None)
     assert next(source) == 1
-    try:
+    with pytest.raises(RuntimeError, match="line cut"):
         next(source)
-    except RuntimeError as error:
-        assert str(error) == "line cut"
     for thread in threading.enumerate():
         if isinstance(thread, threading.Timer):
             thread.join(5.0)

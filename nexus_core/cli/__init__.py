@@ -11,9 +11,10 @@ import typer
 import typer.core
 import typer.main
 
-from nexus_core import __version__, log, plugins
+from nexus_core import __version__, log
+from nexus_core import plugins as installed  # a command of this package has the name
 from nexus_core.cli import output
-from nexus_core.errors import Exit, NexusError, hint
+from nexus_core.errors import Exit, NexusError, PluginError, hint
 
 KERNEL = {
     "run": "Trade a market, on paper by default, and print what came of it.",
@@ -82,7 +83,7 @@ class _Commands(typer.core.TyperGroup):
         if cmd_name in KERNEL:
             app = import_module(f"nexus_core.cli.{cmd_name}").app
         elif cmd_name in _added():
-            app = plugins.imported(plugins.find("commands", cmd_name))
+            app = _imported(installed.find("commands", cmd_name))
         else:
             return None
         return typer.main.get_command(app)
@@ -132,5 +133,14 @@ _USAGE_ERROR: Any = typer.BadParameter.__base__
 
 
 def _added() -> dict[str, str]:
-    found = [each for each in plugins.offers() if each.kind == "commands"]
+    found = [each for each in installed.offers() if each.kind == "commands"]
     return {each.name: each.summary for each in found if each.name not in KERNEL}
+
+
+def _imported(offer: installed.Offer) -> typer.Typer:
+    app = installed.imported(offer)
+    if not isinstance(app, typer.Typer):
+        raise PluginError(
+            f"{offer.key} of {offer.distribution} was {app!r}, must be a typer.Typer. Ask its author."
+        )
+    return app

@@ -142,6 +142,9 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
             roll(account, said.ts)
         if report(account, positions, orders, instruments, events, used, said) and trips(rules, account):
             switch(account, positions, orders, events, used, PAUSED, said.ts, SAFETY, on_paper)
+    # the lanes of the run hash stay in registers; only what folds into the account itself sees them there
+    low_lane = account.hash_low
+    high_lane = account.hash_high
     for n in range(at, order.size):
         if (
             used[EVENTS] + ROOM > events.size
@@ -149,6 +152,9 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
             or used[VERDICTS] + layers.size > verdicts.size
             or used[OPINIONS] + signals.shape[0] > opinions.size
         ):
+            account.hash_low = low_lane
+            account.hash_high = high_lane
+            account.decisions += n - at
             return n
         i = np.uint64(order[n])  # an index that cannot be negative needs no wrapping around
         row = rows[i]
@@ -157,6 +163,11 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
         position = positions[np.uint64(s)]
         instrument = instruments[np.uint64(s)]
         before = used[EVENTS]
+        direction = directions[i]
+        busy = direction != 0 or (position.working != 0 and on_paper)
+        if busy:
+            account.hash_low = low_lane
+            account.hash_high = high_lane
         if ts > account.next_hour:
             roll(account, ts)
         if position.working != 0 and on_paper:
@@ -179,7 +190,7 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
                     qty = work.qty - work.filled
                     if slot != ENTRY_SLOT:
                         qty = min(qty, abs(position.qty))
-                    good = 0.0 <= worse < 1.0 and -1.0 < rate < 1.0
+                    good = 0.0 <= worse < 1.0 and -1.0 < rate < 1.0 and fits(price, UNIT + units(worse))
                     if good:
                         price += work.side * product(price, units(worse))
                         good = price > 0 and can_book(account, position, instrument, work.side, qty, price, 0)
@@ -194,7 +205,6 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
             mark(account, position, instrument, row.close)
         if used[EVENTS] != before and trips(rules, account):
             switch(account, positions, orders, events, used, PAUSED, ts, SAFETY, on_paper)
-        direction = directions[i]
         number = np.int64(0)
         outcome = SKIPPED
         reason = -1
@@ -236,9 +246,12 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
             elif layers[reason] >= 6:
                 outcome = REJECTED
                 account.rejected += 1
-        account.decisions += 1
+        if busy:
+            low_lane = account.hash_low
+            high_lane = account.hash_high
         equity = account.cash + account.value
-        fold(account, word(ts), word((s * 4 + outcome) * 65536 + reason + 1), bits(value), word(equity))
+        key = word((s * 4 + outcome) * 65536 + reason + 1)
+        low_lane, high_lane = mixed(low_lane, high_lane, word(ts), key, bits(value), word(equity))
         if trace == TRACE_FULL or number > 0 or (trace == TRACE_APPROVED and direction != 0):
             if direction == 0 and trace == TRACE_FULL:
                 recall(verdicts, used, FIRST, asked[reason], market[:, i], market_limits, reason)
@@ -259,6 +272,9 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
             decision.mode = account.mode
         else:
             used[VERDICTS] = wrote
+    account.hash_low = low_lane
+    account.hash_high = high_lane
+    account.decisions += order.size - at
     return order.size
 """
 
@@ -296,6 +312,6 @@ def _gate(k: int, gate: GateStep) -> str:
 _NAMES = frozenset({
     "AMOUNTS", "DECISIONS", "ENTRY_SLOT", "EVENTS", "IGNORE", "LIMIT", "MARKET", "MODE", "OPINIONS",
     "OPPOSITE", "PAUSED", "REDUCED", "REVERSE", "SAFETY", "TRACE_APPROVED", "TRACE_FULL", "TRACE_ORDERS",
-    "VERDICTS", "begin", "bits", "can_book", "close_out", "fold", "mark", "place", "product", "propose",
-    "report", "settle", "switch", "touched", "trips", "turn_down", "units", "word",
+    "UNIT", "VERDICTS", "begin", "bits", "can_book", "close_out", "fits", "mark", "mixed", "place", "product",
+    "propose", "report", "settle", "switch", "touched", "trips", "turn_down", "units", "word",
 })  # fmt: skip

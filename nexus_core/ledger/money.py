@@ -35,7 +35,7 @@ def fits(a: int, b: int) -> bool:
 
 
 @step
-def product(a: int, b: int) -> int:
+def product(a: int, b: int) -> Any:
     """Return a x b / 1e8 rounded half to even. The caller has seen that it fits.
 
     A float64 quotient is at most some thousand too large or too small; the rest it leaves is exact even where
@@ -101,16 +101,21 @@ def bits(x: float) -> np.uint64:
 
 
 @step
-def fold(account: Any, a: np.uint64, b: np.uint64, c: np.uint64, d: np.uint64) -> None:
-    """Fold four words into the run hash: multiply, cross the two lanes, and turn."""
-    low = account.hash_low
-    high = account.hash_high
+def mixed(low: Any, high: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Return the two lanes after four words were folded in: multiply, cross the lanes, and turn."""
     x = (a + _P1) * _P2 + (b + _P3) * _P4
     y = (c + _P2) * _P5 + (d + _P4) * _P6
     low = (low ^ (x + (y >> _R29))) * _P1
     high = (high ^ (y + (x >> _R32))) * _P5
-    account.hash_low = low ^ (high >> _R35)
-    account.hash_high = high ^ (low >> _R29)
+    return low ^ (high >> _R35), high ^ (low >> _R29)
+
+
+@step
+def fold(account: Any, a: Any, b: Any, c: Any, d: Any) -> None:
+    """Fold four words into the run hash."""
+    low, high = mixed(account.hash_low, account.hash_high, a, b, c, d)
+    account.hash_low = low
+    account.hash_high = high
 
 
 @step

@@ -68,7 +68,8 @@ class Trial:
         )
         self._given = _Given()
         self.engine = Engine(Market(tuple(instruments), MINUTE, 0, 0), [self._given], self.chain, self.ledger)
-        self._written: list[Written] = []
+        self.written: list[Written] = []
+        """What the ledger pass handed over so far, in pieces."""
 
     def run(
         self, rows: Records, signals: Any, scores: Any = 1.0, told: Records | None = None, block: int = 10_000
@@ -84,7 +85,7 @@ class Trial:
         before = empty(EVENT, 0) if told is None else told
         for each in self.engine.blocks(Chunk(rows, starts), block):
             for written in self.engine.advance(each, before):
-                self._written.append(
+                self.written.append(
                     Written(
                         written.events.copy(),
                         written.decisions.copy(),
@@ -120,7 +121,7 @@ class Trial:
         return self._all("opinions")
 
     def _all(self, name: str) -> Records:
-        return np.concatenate([getattr(each, name) for each in self._written])
+        return np.concatenate([getattr(each, name) for each in self.written])
 
 
 def _cost(model: FeeModel | SlippageModel) -> CostStep:
