@@ -74,6 +74,12 @@ class Trial:
             said = stream.read().splitlines(keepends=True)
         return folder, [line.strip() for line in said if line.endswith("\n")]
 
+    def moment(self, said: list[str]) -> str:
+        """Tell where a run was when it was killed, by what it had acknowledged."""
+        if not said:
+            return "before the first commit"
+        return "after the last" if int(said[-1].split()[0]) >= self.settings.run.bars else "while running"
+
     def _play(self, writer: int) -> None:
         run = self.begin()
         os.write(writer, f"{run.folder}\n".encode())
@@ -138,6 +144,7 @@ def trials(count: int, seed: int, folder: Path, bars: int = 8_000) -> Counter[st
     for kind in ("kill -9", "cut"):
         for _ in range(count):
             run, said = trial.killed(chance)
+            trial.counts[f"{kind}: hit {trial.moment(said)}"] += 1
             _, before = state(run) if (run / FILE).is_file() else ("", trial.events[:0])
             if kind == "cut" and (run / FILE).is_file():
                 cut(run, chance)

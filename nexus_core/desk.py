@@ -7,6 +7,7 @@ was not sent before, and says to the last bit what was approved.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from nexus_core import compile
@@ -114,4 +115,9 @@ def _record(order: Order, symbols: Sequence[str]) -> Records | None:
 
 
 def _hash_of(record: Records) -> int:
-    return int(compile.call(compile.entry("content", _CONTENT, {"content": content}), record))
+    return int(compile.call(_content(), record))
+
+
+@cache
+def _content() -> compile.Step:
+    return compile.entry("content", _CONTENT, {"content": content})

@@ -318,7 +318,9 @@ def _ordered(gates: Iterable[tuple[str, Gate]]) -> list[tuple[str, Gate]]:
             raise ConfigError(
                 f"gates {', '.join(sorted(names))}: each waits for another. Drop a before or after."
             )
-        for name, gate in ready:
+        # each comes to stand right beside the other, so that of several after the same one the last goes first
+        after = [each for each in ready if not each[1].before and _beside(*each, rooms)]
+        for name, gate in [*(each for each in ready if each not in after), *reversed(after)]:
             here = [n for n, (other, _) in enumerate(placed) if other == _beside(name, gate, rooms)]
             placed.insert((here[0] + (not gate.before)) if here else len(placed), (name, gate))
         waiting = [each for each in waiting if each not in ready]
@@ -336,6 +338,8 @@ def _room(name: str, gate: Gate) -> tuple[int, bool]:
         raise ConfigError(
             f"gate {name}: layer was {layer}, must be 1, 3, 4, 5 or 6; layer 2 is the strategies."
         )
+    if gate.before and gate.after:
+        raise ConfigError(f"gate {name}: has before and after. Name one of them.")
     if passes not in ("market", "ledger"):
         raise ConfigError(f"gate {name}: passes was {passes!r}, must be market or ledger.")
     if refuses not in PASSES:

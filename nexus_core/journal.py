@@ -120,9 +120,7 @@ class Journal(IStore):
     def __init__(self, folder: Path, *, write: bool = False) -> None:
         self.folder, self._write = folder, write
         if not write and not (folder / FILE).is_file():
-            raise JournalError(
-                f"{folder.name}: has no journal in {folder}. Begin it with nexus run --resume {folder.name}."
-            )
+            raise _unbegun(folder)
         with ExitStack() as opened:
             if write:
                 opened.enter_context(closing(_locked(folder)))
@@ -366,6 +364,8 @@ def _migrate(db: sqlite3.Connection, folder: Path, write: bool) -> None:
         raise JournalError(
             f"{folder.name}: the journal has schema {version}, this Nexus knows {newest}. Upgrade nexus-core."
         )
+    if version == 0 and not write:
+        raise _unbegun(folder)
     if version < newest and not write:
         raise JournalError(
             f"{folder.name}: the journal has schema {version}, this Nexus writes {newest}. "
@@ -374,6 +374,12 @@ def _migrate(db: sqlite3.Connection, folder: Path, write: bool) -> None:
     for number in range(version, newest):
         marks = f"pragma user_version = {number + 1};pragma application_id = {_MARK + number + 1}"
         db.executescript(f"begin immediate;{MIGRATIONS[number]};{marks};commit;")
+
+
+def _unbegun(folder: Path) -> JournalError:
+    return JournalError(
+        f"{folder.name}: has no journal in {folder} yet. Begin it with nexus run --resume {folder.name}."
+    )
 
 
 def _locked(folder: Path) -> sqlite3.Connection:

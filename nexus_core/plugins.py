@@ -75,8 +75,8 @@ def load(kind: str, name: str) -> type[Any]:
     loaded = imported(offer)
     if not (isinstance(loaded, type) and issubclass(loaded, getattr(nexus_core, base))):
         raise PluginError(
-            f"{offer.key} of {offer.distribution} was {loaded!r}, must be a class. Its author derives it from "
-            f"nexus_core.{base}."
+            f"{offer.key} of {offer.distribution} was {loaded!r}, must be a class. Its author derives it "
+            f"from nexus_core.{base}."
         )
     api = vars(loaded).get("nexus_api")
     if not isinstance(api, int):

@@ -148,7 +148,7 @@ def test_the_commands_page_walks_the_tree_and_leaves_out_what_is_hidden(build):
 
     page = build.commands_page(typer.main.get_command(app))
     heads = [line for line in page.splitlines() if line.startswith("## ")]
-    assert heads == ["## nexus", "## nexus run", "## nexus plugins", "## nexus plugins list"]
+    assert heads == ["## Exit codes", "## nexus", "## nexus run", "## nexus plugins", "## nexus plugins list"]
     assert "It ends with a table." in page
     assert "How many." in page
     assert "default: 5" in page

@@ -341,8 +341,13 @@ def test_a_reader_cannot_write(folder):
         reader.commit(batch(70, 31))
 
 
-def test_a_run_without_a_journal_says_how_to_begin_it(folder):
-    with pytest.raises(JournalError, match=r"^run-1: has no journal in .*nexus run --resume run-1\.$"):
+@pytest.mark.parametrize("made", [False, True])
+def test_a_run_without_a_journal_says_how_to_begin_it(folder, made):
+    if made:  # by somebody who has not written its tables yet
+        (folder / FILE).touch()
+    with pytest.raises(
+        JournalError, match=r"^run-1: has no journal in .* yet\. .*nexus run --resume run-1\.$"
+    ):
         Journal(folder)
     assert not is_going(folder)
 

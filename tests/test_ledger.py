@@ -1,4 +1,4 @@
-"""The ledger pass: matching, brackets, sizes, modes, the breaker, edges of time, venue reports, and what balances."""
+"""The ledger pass: matching, brackets, sizes, modes, breaker, edges of time, venues, and what balances."""
 
 import math
 import os
@@ -60,7 +60,8 @@ def line(event):
     minute = (int(event["ts"]) - START) / MINUTE
     if event["kind"] == steps.MODE:
         return f"{minute:g} {Mode(event['mode']).name}"
-    what = f"{Purpose(event['purpose']).name.lower()} {shown(event['side'] * event['qty'])} at {shown(event['price'])}"
+    amount = f"{shown(event['side'] * event['qty'])} at {shown(event['price'])}"
+    what = f"{Purpose(event['purpose']).name.lower()} {amount}"
     if event["kind"] == steps.APPROVAL:
         return f"{minute:g} approved {what}"
     return f"{minute:g} {OrderState(event['state']).name.lower()} {what}"
@@ -119,7 +120,7 @@ def test_the_fee_and_the_spread_are_rounded_half_to_even_once():
         fee=FixedFee(rate=0.005), slippage=HalfSpread(half=0.01), **PLAIN | {"quantity": 0.00000001}
     )
     trial.run(rows([100.0, 100.0, 250.0, 250.0]), [1, 0, -1, 0])
-    # 1 unit at 101 is 101 units, and 0.505 units of fee are 1; 1 unit at 247.5 is 247.5, so 248, and 1.24 are 1
+    # one unit at 101 is 101 units, and 0.505 of fee are 1; one at 247.5 is 247.5, so 248, and 1.24 are 1
     assert trial.events["fee"].tolist() == [0, 1, 0, 1]
     assert trial.account["cash"] - 100_000 * UNIT == -101 - 1 + 248 - 1
 
@@ -800,7 +801,8 @@ def reported(trial, *events):
 
 def fills(qty, price, fee=0.0, purpose=Purpose.ENTRY, **fields):
     return {
-        "kind": steps.FILL, "qty": to_units(qty), "price": to_units(price), "fee": to_units(fee), "purpose": purpose,
+        "kind": steps.FILL, "purpose": purpose, "qty": to_units(qty), "price": to_units(price),
+        "fee": to_units(fee),
     } | fields  # fmt: skip
 
 
@@ -898,8 +900,10 @@ def test_an_order_ends_by_its_venues_word_and_takes_no_fill_after_it(to):
 def test_what_was_filled_before_the_end_gets_its_bracket(to):
     trial = venue()
     assert reported(trial, SENT, fills(0.5, 101), moves(to))[2:] == [
-        f"1 {to.name.lower()} entry 1.5 at 100", "1 approved stop -0.5 at 98", "1 approved target -0.5 at 104",
-    ]  # fmt: skip
+        f"1 {to.name.lower()} entry 1.5 at 100",
+        "1 approved stop -0.5 at 98",
+        "1 approved target -0.5 at 104",
+    ]
 
 
 def test_an_order_nothing_is_known_of_may_still_have_filled():
@@ -1015,7 +1019,7 @@ def as_dicts(records):
 
 
 def check_money(trial):
-    """Check that cash, cost, value, results and fees balance to the last unit, and that events retell them."""
+    """Check that cash, cost, value, results and fees balance to the unit, and that events retell them."""
     account, positions = trial.account, trial.ledger.positions
     capital = 100_000 * UNIT
     assert capital + account["realised"] - account["fees"] == account["cash"] + positions["cost"].sum()
@@ -1036,7 +1040,7 @@ def check_money(trial):
 
 
 def check_orders(trial):
-    """Check each order's life: one approval first, legal steps, no fill too many, and nothing but a reduction."""
+    """Check each order's life: one approval first, no fill too many, and what may only reduce reduces."""
     events = trial.events
     assert events["seq"].tolist() == list(range(1, len(events) + 1))
     left, held, content = {}, [0, 0], {}
@@ -1106,7 +1110,8 @@ def test_the_run_hash_is_another_where_anything_written_is(world, place):
 
 SAMPLES = [
     World(
-        gated=n % 2 == 0, fee=0.001, half=0.0005, seed=n, holes=0.05, busy=True, modes={20: Mode.REDUCED, 40: Mode.PAUSED},
+        gated=n % 2 == 0, fee=0.001, half=0.0005, seed=n, holes=0.05, busy=True,
+        modes={20: Mode.REDUCED, 40: Mode.PAUSED},
         risk={"on_opposite": ("close", "reverse", "ignore")[n], **UNTRIPPED},
     )
     for n in range(3)

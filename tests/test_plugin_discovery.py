@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from nexus_core import API, cli, log, plugins
-from nexus_core.errors import Exit, NotFoundError, PluginError
+from nexus_core.errors import Exit, NotFoundError
 
 GOOD = """
 from nexus_core import Strategy
@@ -144,9 +144,8 @@ def test_offers_come_in_order_of_kind_and_name(install):
 def test_a_reinstalled_distribution_is_found_anew(install, path):
     install("test-good", {"strategies:good": "test_good:Good"}, GOOD)
     assert plugins.load("strategies", "good").category == "trend_following"
-    (path / "test_good-1.0.dist-info" / "entry_points.txt").write_text(
-        "[nexus.strategies]\nbest=test_good:Good\n"
-    )
+    points = path / "test_good-1.0.dist-info" / "entry_points.txt"
+    points.write_text("[nexus.strategies]\nbest = test_good:Good\n")
     plugins.offers.cache_clear()
     assert plugins.load("strategies", "best").name == "best"
     with pytest.raises(NotFoundError):

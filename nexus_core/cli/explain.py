@@ -8,7 +8,7 @@ import numpy as np
 import typer
 
 from nexus_core.cli import output
-from nexus_core.errors import NotFoundError, UsageError
+from nexus_core.errors import DataError, NotFoundError, UsageError
 
 app = output.app()
 
@@ -26,20 +26,14 @@ def explain(
     """Show why a decision came out as it did, gate by gate."""
     from nexus_core import runs
     from nexus_core.journal import Journal
-    from nexus_core.types import ns, parse_decision_name
 
     folder = runs.open_run(run, out)
     facts = runs.manifest(folder)
-    if decision is not None:
-        symbol, ts = parse_decision_name(decision)
-    elif symbol is not None and at is not None:
-        ts = ns(at)
-    elif last:
-        symbol, ts = None, None
-    else:
+    where = _place(decision, symbol, at)
+    if where is None and not last:
         raise UsageError("explain: name a decision, or give --last, or --symbol and --at.")
     with Journal(folder) as journal:
-        found = _newest(journal) if ts is None else _at(journal, facts, str(symbol), ts)
+        found = _newest(journal) if where is None else _at(journal, facts, *where)
     if found is None:
         kept = facts["settings"]["performance"]["trace"]
         raise NotFoundError(
@@ -49,9 +43,23 @@ def explain(
     output.show(as_json, data, _text(data))
 
 
+def _place(decision: str | None, symbol: str | None, at: str | None) -> tuple[str, int] | None:
+    from nexus_core.types import ns, parse_decision_name
+
+    try:
+        if decision is not None:
+            return parse_decision_name(decision)
+        return (symbol, ns(at)) if symbol is not None and at is not None else None
+    except DataError as error:
+        raise UsageError(f"explain: {error}") from error
+
+
 def _newest(journal: Any) -> Any:
+    from nexus_core.records import ABSENT
+
     for decisions, verdicts, opinions in journal.traces(newest_first=True):
-        rows = np.flatnonzero(decisions["opinions"] > 0)
+        whose = np.repeat(np.arange(len(decisions)), decisions["opinions"])
+        rows = whose[opinions["signal"] != ABSENT]
         if len(rows):
             return _cut(int(rows[-1]), decisions, verdicts, opinions)
     return None

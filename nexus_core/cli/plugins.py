@@ -34,8 +34,5 @@ def list_(
         for each in found
     ]  # fmt: skip
     rows = [[each.kind, each.name, each.distribution, each.version] for each in found]
-    output.show(
-        as_json,
-        data,
-        output.table(rows, ("kind", "name", "distribution", "version")) or ["nothing installed"],
-    )
+    head = ("kind", "name", "distribution", "version")
+    output.show(as_json, data, output.table(rows, head) if rows else ["nothing installed"])

@@ -35,14 +35,24 @@ def fits(a: int, b: int) -> bool:
 
 
 @step
+def word(x: int) -> np.uint64:
+    """Return an integer as a word of 64 bits, modulo 2 to the 64."""
+    return np.uint64(x)
+
+
+_UNIT = np.uint64(UNIT)
+
+
+@step
 def product(a: int, b: int) -> Any:
     """Return a x b / 1e8 rounded half to even. The caller has seen that it fits.
 
     A float64 quotient is at most some thousand too large or too small; the rest it leaves is exact even where
-    its two terms wrap around, and says by how much to correct it.
+    its two terms wrap around, and says by how much to correct it. Only unsigned integers may wrap around:
+    compiled code takes it for granted that signed ones do not.
     """
     near = np.int64(np.rint(float(a) * float(b) * 1e-8))
-    rest = a * b - near * UNIT
+    rest = np.int64(word(a) * word(b) - word(near) * _UNIT)
     correction = (rest + HALF) // UNIT
     total = near + correction
     if rest - correction * UNIT == -HALF:
@@ -116,12 +126,6 @@ def fold(account: Any, a: Any, b: Any, c: Any, d: Any) -> None:
     low, high = mixed(account.hash_low, account.hash_high, a, b, c, d)
     account.hash_low = low
     account.hash_high = high
-
-
-@step
-def word(x: int) -> np.uint64:
-    """Return an integer as the word the fold takes."""
-    return np.uint64(x)
 
 
 def run_hash(account: Any) -> str:

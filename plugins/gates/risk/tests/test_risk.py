@@ -36,26 +36,28 @@ FOLLOWED = {
 }
 
 
-def judged(closes, signals, limits, account, instrument=None, **rules):
-    """Return the last decision with its verdicts by gate, over rows at these prices."""
+def tried(closes, signals, limits, account, instrument=None, **rules):
+    """Return a trial with all gates over rows at these prices, and the names of what can refuse."""
     chosen = LOOSE | limits
-    gates = {
-        name: kind(**({"limit": chosen[name]} if name in chosen else {})) for name, kind in GATES.items()
-    }
+    given = {name: {"limit": chosen[name]} if name in chosen else {} for name in GATES}
     rules = {"sizing": "fixed-notional", "notional": 1000.0, "breaker_loss": 0.0, **rules}
+    gates = {name: kind(**given[name]) for name, kind in GATES.items()}
     trial = Trial(gates, instruments=(instrument or Instrument("BTC-USD"),), **rules)
     for edge in ("next_hour", "next_day", "next_week"):
         trial.account[edge] = 2**62  # no day or week begins
     for name, value in account.items():
         trial.account[name] = round(value * UNIT) if name != "mode" else value
     trial.run(rows(closes), signals)
-    names = {place.number: place.name for place in trial.chain.places}
+    return trial, {-1: "approved"} | {place.number: place.name for place in trial.chain.places}
+
+
+def judged(*arguments, **rules):
+    """Return what the last decision came to, with its verdicts by gate as value and limit."""
+    trial, names = tried(*arguments, **rules)
     decision = trial.decisions[-1]
     last = trial.verdicts[len(trial.verdicts) - int(decision["verdicts"]) :]
-    return (
-        names.get(int(decision["reason"]), "approved"),
-        {names[int(each["gate"])]: (float(each["value"]), float(each["limit"])) for each in last},
-    )
+    verdicts = {names[int(each["gate"])]: (float(each["value"]), float(each["limit"])) for each in last}
+    return names[int(decision["reason"])], verdicts
 
 
 def one(limits, account, close=1.0, **rules):
@@ -68,22 +70,20 @@ CENT = 1 / UNIT
 MONEY = {"cash": 100_000.0, "day_start": 100_000.0, "week_start": 100_000.0, "peak": 100_000.0}
 
 EDGES = [
-    # gate, its limit, what else, the value at the limit, and who refuses just under, at and just over it
-    ("position-size", {}, "notional", 10_000.0, 0.10, (False, False, True)),
-    ("daily-loss", {"position-size": 100.0}, "cash", 98_000.0, 0.02, (True, True, False)),
-    ("weekly-loss", {}, "cash", 95_000.0, 0.05, (True, True, False)),
-    ("drawdown", {}, "cash", 85_000.0, 0.15, (True, True, False)),
-    ("margin", {}, "notional", 80_000.0, 1.25, (False, False, True)),
+    # gate, its limit, the amount at which the value is the limit, and who refuses just under, at, just over
+    ("position-size", 0.10, "notional", 10_000.0, (False, False, True)),
+    ("daily-loss", 0.02, "cash", 98_000.0, (True, True, False)),
+    ("weekly-loss", 0.05, "cash", 95_000.0, (True, True, False)),
+    ("drawdown", 0.15, "cash", 85_000.0, (True, True, False)),
+    ("margin", 1.25, "notional", 80_000.0, (False, False, True)),
 ]
 
 
-@pytest.mark.parametrize(
-    ("gate", "others", "moved", "at", "limit", "refuses"), EDGES, ids=[e[0] for e in EDGES]
-)
-def test_a_limit_just_under_at_and_just_over(gate, others, moved, at, limit, refuses):
+@pytest.mark.parametrize(("gate", "limit", "moved", "at", "refuses"), EDGES, ids=[each[0] for each in EDGES])
+def test_a_limit_just_under_at_and_just_over(gate, limit, moved, at, refuses):
     for amount, refused in zip((at - CENT, at, at + CENT), refuses, strict=True):
         account, rules = (MONEY | {"cash": amount}, {}) if moved == "cash" else (MONEY, {"notional": amount})
-        reason, verdicts = one(others | {gate: limit}, account, **rules)
+        reason, verdicts = one({gate: limit}, account, **rules)
         assert (reason, verdicts[gate][1]) == (gate if refused else "approved", limit)
         assert (verdicts[gate][0] == limit) == (amount == at)
 
@@ -144,15 +144,9 @@ def test_a_stop_that_rounds_to_nothing_is_none():
 
 def test_a_stop_on_the_winning_side_is_none():
     gate = compiled(risk.StopLoss)
-    for side, price, stop, expected in [
-        (1, 100, 99, 1),
-        (1, 100, 101, 0),
-        (-1, 100, 101, 1),
-        (-1, 100, 99, 0),
-    ]:
-        assert gate({}, {"side": side, "price": price, "stop": stop}) == expected
-    assert gate({}, {"side": 1, "price": 100, "stop": 100}) == 0
-    assert gate({}, {"side": -1, "price": 100, "stop": 0}) == 0
+    for side, expected in ((1, [0, 1, 0, 0]), (-1, [0, 0, 0, 1])):
+        values = [gate({"side": side, "price": 100, "stop": stop}) for stop in (0, 99, 100, 101)]
+        assert values == expected
 
 
 @pytest.mark.parametrize(
@@ -191,11 +185,11 @@ def test_one_position_a_symbol(on_opposite):
 
 
 def test_a_duplicate_is_skipped_and_a_broken_limit_rejected():
-    outcomes = {}
-    for name, limit in (("min-size", 1000.0), ("position-size", 0.0001)):
-        gates = {"duplicate": risk.Duplicate(), name: GATES[name](limit=limit)}
-        outcomes |= {place.name: place.layer for place in Trial(gates).chain.places if place.name in gates}
-    assert outcomes == {"duplicate": 4, "min-size": 6, "position-size": 6}
+    trial, _ = tried([100, 100], [1, 1], {}, MONEY)
+    assert trial.decisions["outcome"].tolist() == [Outcome.APPROVED, Outcome.SKIPPED]
+    trial, _ = tried([100], [1], {"min-size": 1000.0, "position-size": 0.0001}, MONEY)
+    assert trial.decisions["outcome"].tolist() == [Outcome.REJECTED]
+    assert trial.account["rejected"] == 1
 
 
 # -- limits -----------------------------------------------------------------------------------------
@@ -261,11 +255,6 @@ def test_a_limit_has_bounds(name):
             kind(limit=value)
 
 
-def test_only_the_rule_of_one_position_belongs_to_layer_4():
-    assert {name: kind.layer for name, kind in GATES.items() if kind.layer != 6} == {"duplicate": 4}
-    assert Outcome.SKIPPED != Outcome.REJECTED
-
-
 # -- a step alone -----------------------------------------------------------------------------------
 
 STEP = """
@@ -275,16 +264,14 @@ def entry(rows, accounts, positions, proposals, params):
 
 
 def compiled(kind):
-    """Return a function from fields of account and proposal to the value of a gate."""
+    """Return a function from fields of the proposal to the value of a gate."""
     entry = compile.entry("gate", STEP, {"gate": kind.step})
 
-    def value(account, proposal):
-        accounts, proposals = empty(ACCOUNT), empty(PROPOSAL)
-        for name, field in account.items():
-            accounts[name] = field
-        for name, field in proposal.items():
-            proposals[name] = field
+    def value(fields):
+        proposal = empty(PROPOSAL)
+        for name, field in fields.items():
+            proposal[name] = field
         params = kind().params.record()
-        return compile.call(entry, empty(ROW), accounts, empty(POSITION), proposals, params)
+        return compile.call(entry, empty(ROW), empty(ACCOUNT), empty(POSITION), proposal, params)
 
     return value
