@@ -1,7 +1,7 @@
 """Kill paper runs and cut their journals at random places, and see what comes back.
 
-`python bench/crash.py [TRIALS] [SEED]` makes so many kills and so many cuts, prints a table, and exits with 1
-if anything acknowledged was lost or repeated, or if a run did not end as if nothing had happened.
+`python bench/crash.py [TRIALS] [SEED] [BARS]` makes so many kills and so many cuts, prints a table, and exits
+with 1 if anything acknowledged was lost or repeated, or if a run did not end as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -81,14 +81,15 @@ class Trial:
         return "after the last" if int(said[-1].split()[0]) >= self.settings.run.bars else "while running"
 
     def _play(self, writer: int) -> None:
-        run = self.begin()
-        os.write(writer, f"{run.folder}\n".encode())
-
         def acknowledge(batch: Batch) -> None:
             os.write(writer, f"{batch.tick} {batch.run_hash}\n".encode())
 
-        run.play(acknowledge)
-        os._exit(0)
+        try:
+            run = self.begin()
+            os.write(writer, f"{run.folder}\n".encode())
+            run.play(acknowledge)
+        finally:
+            os._exit(0)  # the parent's work is not the child's
 
     def check(self, kind: str, folder: Path, said: list[str], before: Records) -> None:
         """Resume a run, and hold its end against what was acknowledged and against the uninterrupted run."""
@@ -138,7 +139,7 @@ def cut(folder: Path, chance: random.Random) -> None:
     os.truncate(file, chance.randrange(file.stat().st_size))
 
 
-def trials(count: int, seed: int, folder: Path, bars: int = 8_000) -> Counter[str]:
+def trials(count: int, seed: int, folder: Path, bars: int) -> Counter[str]:
     """Make `count` kills and `count` cuts; return what was counted."""
     trial, chance = Trial(folder, bars), random.Random(seed)
     for kind in ("kill -9", "cut"):
@@ -170,10 +171,12 @@ def _line(reader: int) -> bytes:
 
 
 def main() -> None:
-    given = [int(each) for each in sys.argv[1:3]]
-    count, seed = (given + [300, 7][len(given) :])[:2]
+    if "OPENBLAS_NUM_THREADS" not in os.environ:  # threads begun by numpy would not come along into a child
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "OPENBLAS_NUM_THREADS": "1"})
+    given = [int(each) for each in sys.argv[1:4]]
+    count, seed, bars = given + [300, 7, 8_000][len(given) :]
     with tempfile.TemporaryDirectory() as folder:
-        counts = trials(count, seed, Path(folder))
+        counts = trials(count, seed, Path(folder), bars)
     print("| what | kill -9 | journal cut |\n|---|--:|--:|")
     for name in dict.fromkeys(each.split(": ", 1)[1] for each in counts):
         print(f"| {name} | {counts[f'kill -9: {name}']:,} | {counts[f'cut: {name}']:,} |")

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from nexus_core import steps
     from nexus_core.broker import Broker, FeeModel, SlippageModel
     from nexus_core.compile import step
-    from nexus_core.gates import Gate
     from nexus_core.feed import Feed, Market
+    from nexus_core.gates import Gate
     from nexus_core.strategy import Param, Strategy
 
 __version__ = "0.1.0"
@@ -33,7 +33,17 @@ _HOMES = {
 }
 
 __all__ = [
-    "API", "Broker", "Feed", "FeeModel", "Gate", "Market", "Param", "SlippageModel", "Strategy", "step", "steps",
+    "API",
+    "Broker",
+    "FeeModel",
+    "Feed",
+    "Gate",
+    "Market",
+    "Param",
+    "SlippageModel",
+    "Strategy",
+    "step",
+    "steps",
 ]  # fmt: skip
 
 

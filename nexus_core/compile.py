@@ -80,7 +80,7 @@ def is_warm(function: Step) -> bool:
 
 
 def call(function: Step, *arguments: Any) -> Any:
-    """Call an entry with the arithmetic rules of compiled code: overflow wraps, 0/0 is NaN, no warning."""
+    """Call an entry by the rules of compiled code: unsigned integers wrap around, 0/0 is NaN, no warning."""
     if JIT:
         return function(*arguments)
     with np.errstate(all="ignore"):
@@ -101,6 +101,7 @@ class Fixed:
         self._direct: Step | None = None
 
     def __call__(self, *arguments: Any) -> Any:
+        """Call the entry."""
         if self._direct is not None:
             return self._direct(*arguments)
         result = call(self.function, *arguments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from nexus_core.types import Instrument
 
 @frozen
 class Market:
-    """What a run asks of its feed: which instruments, which bars, which seed, and how many ticks at the most."""
+    """What a run asks of its feed: which instruments, bars and seed, and how many ticks at the most."""
 
     instruments: tuple[Instrument, ...]
     interval: int
@@ -29,7 +29,7 @@ class Market:
         return tuple(each.symbol for each in self.instruments)
 
 
-class Feed(Plugin):
+class Feed(Plugin, ABC):
     """A source of market rows that can be played again from any tick.
 
     The rows of tick n are the same whenever, and in whatever chunks, they are asked for.
@@ -39,7 +39,7 @@ class Feed(Plugin):
     """What its rows carry: bar, volume, quote, trade, book."""
     live: ClassVar[bool] = False
 
-    def warm(self) -> None:  # noqa: B027  (a feed that compiles nothing has nothing to do)
+    def warm(self) -> None:
         """Compile, or load from the cache, what making rows needs."""
 
     @abstractmethod

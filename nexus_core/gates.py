@@ -318,7 +318,7 @@ def _ordered(gates: Iterable[tuple[str, Gate]]) -> list[tuple[str, Gate]]:
             raise ConfigError(
                 f"gates {', '.join(sorted(names))}: each waits for another. Drop a before or after."
             )
-        # each comes to stand right beside the other, so that of several after the same one the last goes first
+        # each comes to stand right beside the other: of several after the same one, the last goes first
         after = [each for each in ready if not each[1].before and _beside(*each, rooms)]
         for name, gate in [*(each for each in ready if each not in after), *reversed(after)]:
             here = [n for n, (other, _) in enumerate(placed) if other == _beside(name, gate, rooms)]

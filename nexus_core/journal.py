@@ -257,7 +257,7 @@ class Journal(IStore):
         """Raise DamagedError unless every byte is as it was written."""
         for (said,) in self._rows("pragma quick_check(1)"):
             if said != "ok":
-                raise self._damaged(said)
+                raise self._damaged(" ".join(said.split()))
         for table, columns in _SUMMED.items():
             sums = dict.fromkeys(_SUMMED, 0)
             for row in self._rows(f"select {columns} from {table} order by seq"):

@@ -39,9 +39,8 @@ class Param:
         whole = isinstance(self.default, int)
         if math.isnan(value) or not self.low <= value <= self.high or (whole and value != int(value)):
             kind = "a whole number in" if whole else "in"
-            raise ConfigError(
-                f"{who}: parameter {self.name} was {value!r}, must be {kind} [{self.low}, {self.high}]. {self.help}."
-            )
+            bounds = f"{kind} [{self.low}, {self.high}]"
+            raise ConfigError(f"{who}: parameter {self.name} was {value!r}, must be {bounds}. {self.help}.")
         return int(value) if whole else float(value)
 
 
@@ -159,7 +158,7 @@ class StrategyLoop:
 def state_code(step: compile.Step, dtype: np.dtype[Any], parameters: Records) -> str:
     """Return the hash that says whether a saved state belongs to this code, layout and parameters."""
     digest = hashlib.sha256(compile.closure(step).encode())
-    digest.update(repr(dtype.descr).encode() + parameters.tobytes())
+    digest.update(repr((dtype.descr, parameters.tolist())).encode())
     return digest.hexdigest()[:32]
 
 

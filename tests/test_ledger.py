@@ -518,16 +518,15 @@ def test_an_emergency_told_twice_sends_one_exit():
 
 # -- the breaker ------------------------------------------------------------------------------------
 
-BREAKER = PLAIN | {"quantity": 100.0, "breaker_loss": 0.01}  # 1 % of equity
+BREAKER = PLAIN | {"quantity": 100.0, "breaker_loss": 0.01, "capital": 101_000.0}
 
 
 @pytest.mark.parametrize(
     ("price", "trips"),
     [
-        (90.0, True),  # 1,000 lost of 99,000: 1.01 %
-        (90.09900991, False),  # 990.099009 of 99,009.900991: just under 1 %
-        (90.09900990, True),  # 990.09901 of 99,009.90099, which is 1 % to the unit
-        (90.09900989, True),
+        (90.00000001, False),  # 999.999999 lost of 100,000.000001
+        (90.0, True),  # 1,000 of 100,000 is 1 %
+        (89.99999999, True),
         (110.0, False),
     ],
 )
@@ -549,6 +548,16 @@ def test_only_a_told_mode_ends_the_pause_of_the_breaker():
     assert [each[1] for each in reasons(trial)[4:]] == ["safety-mode"] * 2
     trial.run(rows([90.0], start=START + 2 * DAY), [1], told=mode(Mode.NORMAL, 2 * DAY / MINUTE))
     assert story(trial, 5) == ["2880 NORMAL", "2881 approved entry 100 at 90"]
+
+
+def test_who_lifts_the_pause_starts_the_count_of_the_hour_anew():
+    trial = Trial(**BREAKER)
+    trial.run(rows([100.0, 100.0, 90.0, 90.0]), [1, 0, -1, 0])
+    assert trial.account["mode"] == Mode.PAUSED
+    small = rows([90.0, 90.0, 89.0, 89.0], start=START + 4 * MINUTE)  # loses 100, the hour 1,100
+    trial.run(small, [1, 0, -1, 0], told=mode(Mode.NORMAL, 4))
+    assert trial.account["mode"] == Mode.NORMAL
+    assert trial.account["trades"] == 2
 
 
 def test_a_loss_of_the_last_hour_is_forgotten():
@@ -838,6 +847,13 @@ def test_a_venue_fills_in_parts_and_the_bracket_covers_the_whole():
     ]
 
 
+def test_a_venue_cannot_fill_more_than_is_left():
+    trial = venue()
+    assert reported(trial, SENT, fills(0.5, 100), fills(1.50000001, 100))[1:] == [
+        "1 partially_filled entry 0.5 at 100"
+    ]
+
+
 def test_a_fee_may_come_back():
     trial = venue()
     reported(trial, SENT, fills(2, 100, -0.05))
@@ -924,6 +940,24 @@ def test_a_venues_stop_fills_and_its_target_is_withdrawn():
     assert reported(trial, moves(OrderState.SUBMITTED, **stop), fills(2, 97.5, 0.1, **stop)) == [
         "2 submitted stop -2 at 98", "2 filled stop -2 at 97.5", "2 cancelled target -2 at 104",
     ]  # fmt: skip
+
+
+def test_a_part_that_turns_the_position_takes_the_old_bracket_away():
+    trial = venue(sizing="fixed-notional", notional=200.0, on_opposite="ignore")
+    reported(trial, SENT, fills(2, 100))
+    trial.run(rows([50.0], **after(2)), [-1])
+    part = [{**each, "order": 4} for each in (SENT, fills(3, 50))]
+    assert reported(trial, *part) == [
+        "3 submitted entry -4 at 50",
+        "3 partially_filled entry -3 at 50",
+        "3 cancelled stop -2 at 98",
+        "3 cancelled target -2 at 104",
+    ]
+    assert reported(trial, fills(1, 50, order=4)) == [
+        "4 filled entry -1 at 50",
+        "4 approved stop 2 at 51",
+        "4 approved target 2 at 48",
+    ]
 
 
 def test_a_venues_losses_and_rejects_trip_the_breaker():

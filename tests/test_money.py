@@ -257,8 +257,10 @@ def reference(*words):
     p4, p5, p6 = 0xD6E8FEB86659FD93, 0xFF51AFD7ED558CCD, 0xA0761D6478BD642F
     low = high = 0
     for a, b, c, d in words:
-        x = ((a + p1) * p2 + (b + p3) * p4) & mask
-        y = ((c + p2) * p5 + (d + p4) * p6) & mask
+        x = (a + p1) * p2 & mask
+        y = (c + p2) * p5 & mask
+        x = ((x ^ (x >> 32)) + (b + p3) * p4) & mask
+        y = ((y ^ (y >> 32)) + (d + p4) * p6) & mask
         low = ((low ^ ((x + (y >> 29)) & mask)) * p1) & mask
         high = ((high ^ ((y + (x >> 32)) & mask)) * p5) & mask
         low, high = low ^ (high >> 35), high ^ ((low ^ (high >> 35)) >> 29)
@@ -267,6 +269,16 @@ def reference(*words):
 
 def test_the_hash_of_nothing_is_zero():
     assert folded() == "0" * 32
+
+
+@pytest.mark.parametrize("bit", [0, 31, 32, 62, 63])
+@pytest.mark.parametrize(("one", "other"), [(0, 1), (2, 3), (0, 2), (1, 3)])
+def test_the_same_bit_flipped_in_two_words_does_not_cancel(bit, one, other):
+    words = [7, 11, 13, 17]
+    flipped = list(words)
+    flipped[one] ^= 1 << bit
+    flipped[other] ^= 1 << bit
+    assert folded(flipped) != folded(words)
 
 
 def test_the_fold_is_the_formula_in_whole_numbers():

@@ -282,9 +282,13 @@ def test_a_position_is_not_added_to_beyond_what_can_be_held():
         (1, "1", "10000000000", "0"),
         (-1, "1", "10000000000", "0", 1),
     ]  # the cash stays where it was
-    _, positions, states = booked(*long_short * 10, instruments=(COIN, COIN))
-    assert states["booked"].tolist() == [1] * 18 + [0, 0]
-    assert positions["cost"].tolist() == [9 * 10**18, -9 * 10**18]
+    # the price is another at the end: one more for 3e9 is too much as well, for 1e9 it is not
+    more = ((1, "1", "3000000000", "0"), (1, "1", "1000000000", "0"))
+    _, positions, states = booked(*long_short * 10, *more, instruments=(COIN, COIN))
+    assert states["booked"].tolist() == [1] * 18 + [0, 0, 0, 1]
+    assert positions["cost"].tolist() == [91 * 10**17, -90 * 10**17]
+    _, positions, states = booked(*[(1, "50000000000", "0.00000001", "0")] * 2)
+    assert states["booked"].tolist() == [1, 0]
 
 
 # -- random fills against the slow ledger -----------------------------------------------------------

@@ -113,8 +113,10 @@ def bits(x: float) -> np.uint64:
 @step
 def mixed(low: Any, high: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     """Return the two lanes after four words were folded in: multiply, cross the lanes, and turn."""
-    x = (a + _P1) * _P2 + (b + _P3) * _P4
-    y = (c + _P2) * _P5 + (d + _P4) * _P6
+    x = (a + _P1) * _P2
+    y = (c + _P2) * _P5
+    x = (x ^ (x >> _R32)) + (b + _P3) * _P4  # or flips of the top bits of two words would cancel
+    y = (y ^ (y >> _R32)) + (d + _P4) * _P6
     low = (low ^ (x + (y >> _R29))) * _P1
     high = (high ^ (y + (x >> _R32))) * _P5
     return low ^ (high >> _R35), high ^ (low >> _R29)

@@ -24,7 +24,7 @@ ENTRY_SLOT, EXIT_SLOT, STOP_SLOT, TARGET_SLOT = (
     int(p) for p in (Purpose.ENTRY, Purpose.EXIT, Purpose.STOP, Purpose.TARGET)
 )
 
-EMERGENCY = int(Mode.EMERGENCY)
+NORMAL, EMERGENCY = int(Mode.NORMAL), int(Mode.EMERGENCY)
 
 APPROVAL, MOVE, FILL, MODE = 1, 2, 3, 4
 """Kinds of event: an approved order, a step of an order, a fill, a change of the safety mode."""
@@ -348,8 +348,14 @@ def fill(
 @step
 def switch(account: Any, positions: Any, orders: Any, events: Any, used: Any, mode: int, ts: int,
            reason: int, on_paper: bool) -> None:  # fmt: skip
-    """Change the safety mode; in an emergency cancel every entry and close every position."""
+    """Change the safety mode; in an emergency cancel every entry and close every position.
+
+    Back to NORMAL, the circuit breaker counts the hour anew: whoever lifted it has seen what it saw.
+    """
     account.mode = mode
+    if mode == NORMAL:
+        account.hour_loss = 0
+        account.hour_rejects = 0
     event = events[used[EVENTS]]
     used[EVENTS] += 1
     account.events += 1
