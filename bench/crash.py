@@ -93,9 +93,9 @@ class Trial:
 
     def check(self, kind: str, folder: Path, said: list[str], before: Records) -> None:
         """Resume a run, and hold its end against what was acknowledged and against the uninterrupted run."""
-        rebuilt = len(list(folder.glob(f"{FILE}.damaged-*")))
+        rebuilt = len(list(folder.glob(f"{FILE}.damaged-*[0-9]")))
         run = session.resume(folder, BLOCK, lambda _: None)
-        rebuilt = len(list(folder.glob(f"{FILE}.damaged-*"))) - rebuilt
+        rebuilt = len(list(folder.glob(f"{FILE}.damaged-*[0-9]"))) - rebuilt
         run.play(lambda _: None)
         run.close()
         last, after = state(folder)

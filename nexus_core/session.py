@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -171,7 +172,10 @@ class Session:
         def stop(_number: int, _frame: FrameType | None) -> None:
             self._stopping = True
 
-        kept = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        # signals reach the main thread only; played elsewhere, a run is stopped by whoever holds that thread
+        mine = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGINT, signal.SIGTERM) if mine else ()
+        kept = {number: signal.signal(number, stop) for number in numbers}
         try:
             yield
         finally:

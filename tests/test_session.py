@@ -8,6 +8,7 @@ import random
 import re
 import signal
 import tempfile
+import threading
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 
@@ -700,3 +701,12 @@ def test_the_manifest_says_what_the_run_is_made_of(home, chosen):
         )
         == ""
     )
+
+
+def test_a_run_can_be_played_outside_the_main_thread(home, chosen):
+    whole = play(home, chosen())
+    played = []
+    thread = threading.Thread(target=lambda: played.append(play(home, chosen())))
+    thread.start()
+    thread.join(60.0)
+    assert played[0].engine.ledger.run_hash == whole.engine.ledger.run_hash

@@ -21,7 +21,9 @@ _TRADING_ON = (
 
 @app.command()
 def parity(
-    plugins: Annotated[str, typer.Option(help="Strategies: a,b.")] = "vwap,ema-cross",
+    plugins: Annotated[
+        str | None, typer.Option(help="Strategies: a,b; vwap,ema-cross without it, where both are installed.")
+    ] = None,
     symbols: Annotated[int, typer.Option(help="How many symbols.", min=1, max=1000)] = 20,
     bars: Annotated[int, typer.Option(help="Bars of each symbol.", min=1)] = 50_000,
     blocks: Annotated[str, typer.Option(help="Block sizes to compare, in ticks.")] = "1,64,4096",
@@ -37,7 +39,7 @@ def parity(
     """
     from nexus_core.config import load
 
-    sizes = _sizes(blocks)
+    sizes, plugins = _sizes(blocks), plugins or _installed()
     names = ",".join(f"S{n:02d}-USD" for n in range(1, symbols + 1))
     given = [f"run.strategies={plugins}", f"run.symbols={names}", f"run.bars={bars}", f"run.seed={seed}"]
     settings = load(config, sets=[*_TRADING_ON, *(sets or []), *given]).settings
@@ -55,6 +57,13 @@ def parity(
         raise CheckFailedError(
             "parity: the hashes agree, but nothing was traded. Take more bars or other strategies."
         )
+
+
+def _installed() -> str:
+    from nexus_core.plugins import offers
+
+    names = {each.name for each in offers() if each.kind == "strategies"}
+    return "vwap,ema-cross" if "ema-cross" in names else "vwap"
 
 
 def _sizes(text: str) -> list[int]:

@@ -146,16 +146,6 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
     low_lane = account.hash_low
     high_lane = account.hash_high
     for n in range(at, order.size):
-        if (
-            used[EVENTS] + ROOM > events.size
-            or used[DECISIONS] + 1 > decisions.size
-            or used[VERDICTS] + layers.size > verdicts.size
-            or used[OPINIONS] + signals.shape[0] > opinions.size
-        ):
-            account.hash_low = low_lane
-            account.hash_high = high_lane
-            account.decisions += n - at
-            return n
         i = np.uint64(order[n])  # an index that cannot be negative needs no wrapping around
         row = rows[i]
         s = np.int64(row.symbol)
@@ -165,6 +155,16 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
         before = used[EVENTS]
         direction = directions[i]
         busy = direction != 0 or (position.working != 0 and on_paper)
+        if (busy or trace == TRACE_FULL) and (
+            used[EVENTS] + ROOM > events.size
+            or used[DECISIONS] + 1 > decisions.size
+            or used[VERDICTS] + layers.size > verdicts.size
+            or used[OPINIONS] + signals.shape[0] > opinions.size
+        ):
+            account.hash_low = low_lane
+            account.hash_high = high_lane
+            account.decisions += n - at
+            return n
         if busy:
             account.hash_low = low_lane
             account.hash_high = high_lane
