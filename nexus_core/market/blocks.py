@@ -23,18 +23,6 @@ Ints = NDArray[np.int64]
 _MERGE = """
 def entry(rows, starts, order, bounds, times):
     symbols = starts.size - 1
-    if symbols == 1:
-        for i in range(order.size):
-            ts = rows[i].ts
-            if rows[i].symbol != 0:
-                return -1 - i
-            if i > 0 and ts <= times[i - 1]:
-                return -1 - i
-            order[i] = i
-            bounds[i] = i
-            times[i] = ts
-        bounds[order.size] = order.size
-        return order.size
     head = starts[:-1].copy()
     placed = 0
     ticks = 0
@@ -60,6 +48,16 @@ def entry(rows, starts, order, bounds, times):
                     return -2 - i
     bounds[ticks] = placed
     return ticks
+"""
+
+_FOLLOW = """
+def entry(rows, times):
+    for i in range(times.size):
+        ts = rows[i].ts
+        if rows[i].symbol != 0 or ts == LAST or (i > 0 and ts <= times[i - 1]):
+            return -1 - i
+        times[i] = ts
+    return times.size
 """
 
 _REACH = """
@@ -112,12 +110,13 @@ class Chunk:
             raise DataError(
                 f"a chunk's starts were {self.starts.tolist()}. They rise from 0 to the {size} rows it has."
             )
-        self.order, bounds, times = (
-            np.empty(size, np.int64),
-            np.empty(size + 1, np.int64),
-            np.empty(size, np.int64),
-        )
-        ticks = compile.call(_merge(), self.rows, self.starts, self.order, bounds, times)
+        times = np.empty(size, np.int64)
+        if len(self.starts) == 2:  # the rows of one symbol lie in the order of time
+            self.order, bounds = _counted(size), _counted(size + 1)
+            ticks = compile.call(_follow(), self.rows, times)
+        else:
+            self.order, bounds = np.empty(size, np.int64), np.empty(size + 1, np.int64)
+            ticks = compile.call(_merge(), self.rows, self.starts, self.order, bounds, times)
         if ticks < 0:
             raise DataError(
                 f"row {-1 - ticks} of a chunk is out of place: rows lie symbol by symbol, "
@@ -168,8 +167,24 @@ def blocks(
 
 def warm() -> None:
     """Compile, or load from the cache, what cuts chunks."""
+    Chunk(np.zeros(0, ROW), np.zeros(3, np.int64))
     for _ in blocks(Chunk(np.zeros(1, ROW), np.array([0, 1])), 0, 1, lambda _: 0):
         pass
+
+
+_numbers: list[Ints] = [np.arange(65_537)]
+
+
+def _counted(size: int) -> Ints:
+    """Return 0 to size - 1, of one array that all share and none writes."""
+    if size > len(_numbers[0]):
+        _numbers[0] = np.arange(size)
+    return _numbers[0][:size]
+
+
+@cache
+def _follow() -> compile.Step:
+    return compile.entry("follow", _FOLLOW, {"LAST": np.iinfo(np.int64).max})
 
 
 @cache
