@@ -43,6 +43,7 @@ MEANINGS = {
     Exit.CHECK_FAILED: "a check found what it looks for",
     Exit.REFUSED: "risk rules or the order desk refused",
 }
+UNREAD = " (nothing in this version reads it)"
 LAST = 30
 """Lines of a failed example's output that are shown."""
 
@@ -160,12 +161,16 @@ def settings_page(descriptions: Sequence[config.Description]) -> str:
     ]
     for group in dict.fromkeys(each.key.partition(".")[0] for each in descriptions):
         rows = [
-            (f"`{each.key}`", f"`{json.dumps(each.default)}`", each.unit, each.bounds, each.help)
+            (f"`{each.key}`", f"`{json.dumps(each.default)}`", each.unit, each.bounds, _told(each))
             for each in descriptions
             if each.key.partition(".")[0] == group
         ]
         parts += [f"## {group}\n", _table(("setting", "default", "unit", "allowed", "what it does"), rows)]
     return "\n".join(parts)
+
+
+def _told(setting: config.Description) -> str:
+    return setting.help + (UNREAD if setting.key in config.UNREAD else "")
 
 
 def commands_page(root: Any, name: str = "nexus") -> str:

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import attrs
 
+from nexus_core import log
 from nexus_core.errors import ConfigError, hint
 
 COUNT = "[1, 1000000000]"
@@ -269,6 +270,16 @@ class Settings:
         return _resolve([("from_dict", tables)])[0]
 
 
+UNREAD = frozenset({
+    "performance.buffer_size", "performance.cache_size", "performance.cache_ttl", "performance.max_workers",
+    "execution.max_slippage", "execution.order_timeout", "execution.min_fill_percentage",
+    "execution.allocation", "monitoring.enable_metrics", "monitoring.metrics_interval",
+    "monitoring.alert_cooldown", "monitoring.latency_alert_ms", "security.enable_authentication",
+    "security.session_timeout", "security.max_failed_attempts", "security.clock_drift",
+})  # fmt: skip
+"""Settings that are checked, and that nothing in this version reads: whoever sets one is told."""
+
+
 @attrs.frozen
 class Resolved:
     """Settings with the origin of each dotted key, and the file that was read, if any."""
@@ -307,6 +318,8 @@ def load(
     tables = {} if found is None else _read(found)
     file = [] if found is None else [(found.name, tables)]
     settings, origin = _resolve([*file, *_from_environment(environ, tables), *map(_from_set, sets)])
+    for key in sorted(UNREAD & {key for key, source in origin.items() if source != "default"}):
+        log.warning("%s: %s is checked, but nothing in this version reads it.", origin[key], key)
     return Resolved(settings, origin, found)
 
 

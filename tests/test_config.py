@@ -797,3 +797,10 @@ print(*sorted({name.partition(".")[0] for name in sys.modules} - sys.stdlib_modu
     loaded = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.split()
     assert "attrs" in loaded
     assert not {"numpy", "numba", "cattrs", "pluggy", "stevedore", "typer"} & set(loaded)
+
+
+def test_whoever_sets_what_nothing_reads_is_told(here, caplog):
+    with caplog.at_level("WARNING", logger="nexus"):
+        load(None, {}, ["security.clock_drift=5", "risk.capital=5"])
+    (said,) = caplog.messages
+    assert said == "--set: security.clock_drift is checked, but nothing in this version reads it."

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from nexus_core import config
+
 LEDGER_CALL = "ledger.advance"
 """The call that advances the ledger; one call site serves backtest, paper and live."""
 
@@ -350,3 +352,14 @@ def test_files_speak_of_the_project_alone():
 
 def test_the_lock_fetches_only_from_the_public_index():
     assert hosts((ROOT / "uv.lock").read_text()) == {"https://pypi.org", "https://files.pythonhosted.org"}
+
+
+def test_every_setting_is_read_somewhere_or_named_as_unread():
+    rooms = [path for path in (ROOT / "nexus_core").rglob("*.py") if path.name != "config.py"]
+    text = "\n".join(path.read_text() for path in [*rooms, *(ROOT / "plugins").rglob("nexus_*/__init__.py")])
+    for each in config.describe():
+        name = each.key.partition(".")[2]
+        if each.bounds == each.default:  # there is nothing to choose
+            continue
+        read = re.search(rf"\.{name}\b|\"{name}\"", text) is not None
+        assert read != (each.key in config.UNREAD), each.key
