@@ -17,6 +17,8 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from enum import Enum
+from functools import partial
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, cast
@@ -24,6 +26,7 @@ from typing import Any, cast
 import numpy as np
 
 from nexus_core import log
+from nexus_core.errors import NexusError
 
 JIT = os.environ.get("NEXUS_JIT", "1") != "0"
 """Whether steps are compiled. `NEXUS_JIT=0` runs the same code as plain Python."""
@@ -33,6 +36,7 @@ FLAGS: dict[str, Any] = {"error_model": "numpy", "fastmath": False, "parallel": 
 Step = Callable[..., Any]
 
 _steps: dict[Step, Step] = {}
+_frozen: dict[FunctionType, dict[str, str]] = {}
 _entries: dict[str, Step] = {}
 _root: list[Path] = []
 
@@ -271,24 +275,55 @@ def _toolchain() -> str:
     return repr((*versions, llvm.get_host_cpu_name(), features, sorted(FLAGS.items())))
 
 
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic, Enum)
+
+
 def _feed(digest: Any, value: Any, seen: dict[Any, int], names: tuple[str, ...] = ()) -> None:
-    function = plain(value)
-    if isinstance(function, FunctionType):
-        if _is_new(digest, id(function), seen):
-            _feed_function(digest, function, seen)
-    elif isinstance(value, ModuleType | type):
-        if _is_new(digest, (id(value), names), seen):
-            _feed_names(digest, vars(value), seen, names)
-    elif isinstance(value, tuple):
-        parts = cast("tuple[Any, ...]", value)
-        digest.update(f"({len(parts)}".encode())
+    thing: Any = plain(getattr(value, "__func__", value))
+    if isinstance(thing, FunctionType):
+        if _is_new(digest, id(thing), seen):
+            _feed_function(digest, thing, seen)
+    elif isinstance(thing, _PLAIN):
+        digest.update(repr(cast("Any", thing)).encode())
+    elif isinstance(thing, np.ndarray):
+        array = cast("np.ndarray[Any, Any]", thing)
+        digest.update(repr((array.dtype, array.shape)).encode() + array.tobytes())
+    elif isinstance(thing, tuple | list | set | frozenset | dict | partial):
+        _feed_parts(digest, thing, seen, names)
+    else:
+        digest.update(_named(thing).encode())
+        if _is_new(digest, (id(thing), names), seen):
+            spaces = [vars(each) for each in thing.__mro__] if isinstance(thing, type) else [_inside(thing)]
+            for space in spaces:
+                _feed_names(digest, space, seen, names)
+
+
+def _feed_parts(digest: Any, container: Any, seen: dict[Any, int], names: tuple[str, ...]) -> None:
+    parts = _parts(container)
+    digest.update(f"{type(container).__name__}({len(parts)}".encode())
+    # a tuple may be gone before the next, and its number then means another; it holds itself in no case
+    if isinstance(container, tuple) or _is_new(digest, id(container), seen):
         for part in parts:
             _feed(digest, part, seen, names)
-    elif isinstance(value, np.ndarray):
-        array = cast("np.ndarray[Any, Any]", value)
-        digest.update(repr((array.dtype, array.shape)).encode() + array.tobytes())
-    elif not callable(value):
-        digest.update(repr(value).encode())
+
+
+def _inside(thing: Any) -> Mapping[str, Any]:
+    return getattr(thing, "__dict__", {})
+
+
+def _parts(value: Any) -> list[Any]:
+    if isinstance(value, set | frozenset):
+        return sorted(map(repr, cast("set[Any]", value)))  # its own order is by chance
+    if isinstance(value, dict):
+        return [part for item in cast("dict[Any, Any]", value).items() for part in item]
+    return [value.func, value.args, value.keywords] if isinstance(value, partial) else list(value)
+
+
+def _named(value: Any) -> str:
+    """Return what tells one thing that is no Python function from another, the same in every process."""
+    kind = cast("type[object]", type(value))
+    own = getattr(value, "__qualname__", getattr(value, "__name__", ""))
+    return f"{kind.__module__}.{kind.__qualname__} {getattr(value, '__module__', '')}.{own}"
 
 
 def _is_new(digest: Any, key: Any, seen: dict[Any, int]) -> bool:
@@ -300,10 +335,25 @@ def _is_new(digest: Any, key: Any, seen: dict[Any, int]) -> bool:
 
 def _feed_function(digest: Any, function: FunctionType, seen: dict[Any, int]) -> None:
     names = _feed_code(digest, function.__code__)
-    digest.update(repr(function.__defaults__).encode())
+    _feed(digest, (function.__defaults__, function.__kwdefaults__), seen, names)
+    if JIT:
+        _freeze(function, names)
     _feed_names(digest, function.__globals__, seen, names)
     for cell in function.__closure__ or ():
         _feed(digest, cell.cell_contents, seen, names)
+
+
+def _freeze(function: FunctionType, names: tuple[str, ...]) -> None:
+    # compiled code holds the constants it was compiled with: under a newer key it would outlive them
+    space = function.__globals__
+    now = {name: repr(space[name]) for name in names if name in space and isinstance(space[name], _PLAIN)}
+    before = _frozen.setdefault(function, now)
+    if before != now:
+        changed = ", ".join(sorted(name for name in {**before, **now} if before.get(name) != now.get(name)))
+        raise NexusError(
+            f"{function.__module__}.{function.__qualname__}: {changed} changed in this process, and compiled "
+            "code holds what it was. Start a new process."
+        )
 
 
 def _feed_names(digest: Any, space: Mapping[str, Any], seen: dict[Any, int], names: tuple[str, ...]) -> None:
@@ -315,6 +365,7 @@ def _feed_names(digest: Any, space: Mapping[str, Any], seen: dict[Any, int], nam
 
 def _feed_code(digest: Any, code: CodeType) -> tuple[str, ...]:
     digest.update(code.co_code)
+    digest.update(repr(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]).encode())
     names = list(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):

@@ -16,7 +16,7 @@ from nexus_core import log, plugins
 from nexus_core.broker import Broker
 from nexus_core.compile import closure, is_warm
 from nexus_core.config import Settings
-from nexus_core.errors import ConfigError, NotFoundError
+from nexus_core.errors import ConfigError, DataError, NotFoundError, PluginError
 from nexus_core.feed import Feed, Market
 from nexus_core.gates import Chain, Gate, Missing
 from nexus_core.ledger import Judged, Ledger, Written
@@ -24,7 +24,7 @@ from nexus_core.market import blocks as cutting
 from nexus_core.market.blocks import Block, Chunk
 from nexus_core.records import Records
 from nexus_core.strategy import Strategy, StrategyLoop, state_code
-from nexus_core.types import Instrument, to_units
+from nexus_core.types import Instrument, iso, to_units
 
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
@@ -54,9 +54,15 @@ class Engine:
     tick: int = 0
     """Number of the next tick."""
     _columns: Judged = field(init=False)
+    _last: int = field(default=-(2**63), init=False)
 
     def blocks(self, chunk: Chunk, size: int, stops: Sequence[int] = ()) -> Iterator[Block]:
         """Cut the next chunk into blocks that end at epoch edges, and make room for its columns."""
+        if chunk.ticks and chunk.times[0] <= self._last:
+            raise DataError(
+                f"feed: a chunk begins at {iso(chunk.times[0])}, and rows to {iso(self._last)} came before. "
+                "Chunks follow each other in time, and an instant lies in one."
+            )
         self._columns = self.chain.columns(len(chunk.rows))
         return cutting.blocks(chunk, self.tick, size, self.edge, stops)
 
@@ -70,6 +76,7 @@ class Engine:
         columns = self.decide(block)
         yield from self.ledger.advance(block.rows, block.order, columns, told)
         self.tick += len(block.times)
+        self._last = int(block.times[-1])
 
     def decide(self, block: Block) -> Judged:
         """Run the market pass over a block: strategies and the gates that know no portfolio."""
@@ -193,6 +200,8 @@ def _gates(settings: Settings) -> list[tuple[str, Gate]]:
             made.append((name, Missing()))
             continue
         params: Mapping[str, Any] = settings.plugins.get(name, {})
+        if kind.setting and not hasattr(settings.risk, kind.setting):
+            raise PluginError(f"gates:{name}: follows the setting risk.{kind.setting}, which does not exist.")
         if kind.setting and "limit" not in params:
             params = {**params, "limit": getattr(settings.risk, kind.setting)}
         made.append((name, kind(**params)))

@@ -121,7 +121,6 @@ class Place:
     layer: int
     refuses: str = "above"
     halves: bool = False
-    guard: bool = False
 
 
 class Columns:
@@ -180,7 +179,12 @@ class _MarketGate:
     def _values(self, rows: Records, order: Any, judged: Judged) -> Any:
         with np.errstate(all="ignore"):  # what a division gives must not depend on how warnings are set
             values = self.gate.values(Columns(rows, order, judged), self.states, self.gate.params)
-        return np.broadcast_to(np.asarray(values, np.float64), len(order))
+        found = np.asarray(values, np.float64)
+        if found.shape != (len(order),):  # one value for many rows would depend on the size of the block
+            raise PluginError(
+                f"gate {self.place.name}: its values had shape {found.shape}, not one for each row."
+            )
+        return found
 
 
 class Chain:
@@ -224,10 +228,6 @@ class Chain:
         for each in self._market:
             made[each.place.number] = each.row + 1
         return made
-
-    def has_risk_layer(self) -> bool:
-        """Tell whether any gate of layer 6 is in the chain."""
-        return any(each.layer == 6 and each.number >= len(KERNEL_GATES) for each in self.places)
 
     def records(self) -> dict[str, tuple[Records, str]]:
         """Return the states of the market gates, with the hash of the code they belong to."""
@@ -294,7 +294,7 @@ class Chain:
                 judged.directions[refused] = 0
 
     def _place(self, name: str, gate: Gate) -> Place:
-        place = Place(len(self.places), name, gate.layer, gate.refuses, gate.halves, gate.guard)
+        place = Place(len(self.places), name, gate.layer, gate.refuses, gate.halves)
         self.places.append(place)
         return place
 
@@ -340,6 +340,10 @@ def _room(name: str, gate: Gate) -> tuple[int, bool]:
         )
     if gate.before and gate.after:
         raise ConfigError(f"gate {name}: has before and after. Name one of them.")
+    if gate.halves and (passes, refuses == "below") != ("ledger", False):
+        raise ConfigError(
+            f"gate {name}: only a ledger gate that refuses above or from its limit can halve it."
+        )
     if passes not in ("market", "ledger"):
         raise ConfigError(f"gate {name}: passes was {passes!r}, must be market or ledger.")
     if refuses not in PASSES:

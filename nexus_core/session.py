@@ -99,11 +99,13 @@ class Session:
             if foreign:
                 self._rebuild(foreign, tick, last)
             self.engine.tick = tick
+            if foreign:
+                self._save(last)
         self._replay(last)
         if self.engine.tick != last.tick or self.engine.ledger.run_hash != last.run_hash:
             raise JournalError(
-                f"{self.folder.name}: playing again to tick {last.tick} gives another run hash. "
-                f"{changed(self.folder, self.assembly)}"
+                f"{self.folder.name}: playing again to tick {last.tick} ended at {self.engine.tick} with "
+                f"another run hash. {changed(self.folder, self.assembly) or GO_ON}"
             )
         self._prove_portfolio()
         for decisions, _, _ in self.journal.traces():
@@ -125,7 +127,12 @@ class Session:
         why = f"the feed was silent for {seconds:g} s"
         if not self.assembly.feed.live:
             return blocks
-        return watched(blocks, seconds, lambda: safety.ask(self.folder, Mode.PAUSED, why, "circuit breaker"))
+
+        def pause() -> None:
+            if self.engine.ledger.account["mode"][0] in (Mode.NORMAL, Mode.REDUCED):
+                safety.ask(self.folder, Mode.PAUSED, why, "circuit breaker")
+
+        return watched(blocks, seconds, pause)
 
     def _advance(self, block: Block) -> Batch:
         engine = self.engine
@@ -157,9 +164,12 @@ class Session:
     def _snapshot(self) -> None:
         last, saved = self.journal.last(), self.journal.snapshot()
         if last is not None and (saved is None or saved[0] < last.tick):
-            batch = Batch(last.tick, last.ts, last.run_hash, last.decisions)
-            batch.snapshot = journals.pack(self.engine.states())
-            self.journal.commit(batch)
+            self._save(last)
+
+    def _save(self, last: Commit) -> None:
+        batch = Batch(last.tick, last.ts, last.run_hash, last.decisions)
+        batch.snapshot = journals.pack(self.engine.states())
+        self.journal.commit(batch)
 
     def _sleep(self, seconds: float) -> None:
         # in short naps: whoever asks the process to stop does not wait for the next bar

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -165,8 +165,3 @@ def state_code(step: compile.Step, dtype: np.dtype[Any], parameters: Records) ->
 @lru_cache(maxsize=1024)
 def _safe(name: str) -> str:
     return "".join(c if c.isalnum() else "_" for c in name)
-
-
-def names(strategies: Sequence[StrategyLoop]) -> list[str]:
-    """Return the strategies' names in the run's order."""
-    return [each.name for each in strategies]

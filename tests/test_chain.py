@@ -18,7 +18,7 @@ from nexus_core.gates import Chain, Columns, Missing
 from nexus_core.ledger.judge import KERNEL_GATES
 from nexus_core.market.blocks import Chunk, blocks
 from nexus_core.records import ABSENT, LATE, ROW
-from nexus_core.testing import Trial, rows
+from nexus_core.testing import MINUTE, START, Trial, rows
 from nexus_core.types import Instrument, Mode, Outcome
 
 KERNEL = [name for name, _ in KERNEL_GATES]
@@ -260,10 +260,35 @@ def test_a_division_by_zero_is_an_answer():
     np.testing.assert_array_equal(trial.verdicts["value"], [math.inf, math.nan, -math.inf])
 
 
-def test_one_number_holds_for_every_row():
-    trial = Trial({"same": market_gate(lambda columns, state, params: 1, 1, 0.5)})
-    trial.run(rows([100.0] * 3), 1)
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("answer", [lambda columns: 0.0, lambda columns: columns.volume.max()])
+def test_one_number_for_a_whole_block_refuses_every_row(answer, size):
+    # it would depend on the size of the block
+    trial = Trial({"same": market_gate(lambda columns, state, params: answer(columns), 1, 1e9)})
+    for first in range(0, 3, size):
+        trial.run(rows([100.0] * size, start=START + first * MINUTE), 1)
     assert reasons(trial) == ["same"] * 3
+
+
+class Touchy(Gate):
+    """Raise above 105."""
+
+    nexus_api = 1
+    layer, passes = 6, "ledger"
+    limit = Param(1.0, low=0.0, high=1.0, help="never reached")
+
+    @staticmethod
+    def step(row, account, position, proposal, params):
+        if row.close > 105.0:
+            raise ValueError("too high for me")
+        return 0.0
+
+
+def test_a_ledger_gate_that_raises_refuses_that_row_and_the_run_goes_on():
+    trial = Trial({"touchy": Touchy()})
+    trial.run(rows([110.0, 106.0, 100.0]), 1)
+    assert reasons(trial) == ["touchy", "touchy", "approved"]
+    assert np.isnan(trial.decisions["value"][:2]).all()
 
 
 class SpreadGate(Gate):
@@ -310,7 +335,7 @@ def test_a_gate_sees_direction_and_confidence_once_there_are_any():
     def keeping(layer):
         def values(columns, state, params):
             seen[layer] = (columns.direction.tolist(), columns.confidence.tolist())
-            return 0.0
+            return np.zeros(len(columns))
 
         return market_gate(values, layer)
 
@@ -372,6 +397,10 @@ def without_limit():
         (reading("volume", 1, refuses="at"), "refuses was 'at', must be above, from, below."),
         (reading("volume", 6), "layer 6 needs the account. Set passes to ledger."),
         (reading("volume", 3, before="a", after="b"), "has before and after. Name one of them."),
+        (
+            reading("volume", 3, halves=True),
+            "only a ledger gate that refuses above or from its limit can halve it.",
+        ),
         (without_limit(), "has no limit. Declare limit = Param(…)."),
     ],
 )
@@ -414,13 +443,6 @@ def test_a_run_names_the_gate_that_is_missing_and_keeps_its_place(monkeypatch):
     assert line.startswith("gates:daily-los is not installed. Did you mean daily-loss?")
     assert line.endswith("Until then every entry is refused by it.")
     assert [place.name for place in made.engine.chain.places[len(KERNEL) :]] == ["duplicate", "daily-los"]
-    assert made.engine.chain.has_risk_layer()
-
-
-def test_what_is_in_layer_6_counts_as_a_risk_layer():
-    assert not Chain([], 1, 1, 0.0).has_risk_layer()
-    assert not Chain([("held", Held()), ("first", reading("volume"))], 1, 1, 0.0).has_risk_layer()
-    assert Chain([("price", Price())], 1, 1, 0.0).has_risk_layer()
 
 
 # -- what the kernel itself answers -----------------------------------------------------------------

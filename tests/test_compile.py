@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from nexus_core import compile
+from nexus_core.errors import NexusError
 
 # -- a package of somebody else's, run in processes of their own ------------------------------------
 
@@ -487,3 +488,69 @@ def test_the_users_cache_is_used_where_nothing_is_named(fresh, warnings, monkeyp
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     assert compile.cache_root() == (tmp_path / ".cache" / "nexus").resolve()
     assert warnings == []
+
+
+# -- what the key of compiled code covers -----------------------------------------------------------
+
+CLOSURES = [
+    ("import math\ng = math.{}\ndef f(x):\n    return g(x)\n", "sqrt", "exp"),
+    ("import numpy as np\ng = np.{}\ndef f(x):\n    return g(x)\n", "floor", "ceil"),
+    ("import numpy as np\ng = np.{}\ndef f(x):\n    return g(x)\n", "int32", "int64"),
+    ("from functools import partial\ng = partial(pow, {})\ndef f(x):\n    return g(x)\n", "2", "3"),
+    ("def g({}):\n    return a - b\ndef f(x):\n    return g(a=x, b=1)\n", "a, b", "b, a"),
+    ("def f(x, *, k={}):\n    return x * k\n", "1", "2"),
+    (
+        "class H:\n  @staticmethod\n  def part(x):\n    return x + {}\ndef f(x):\n  return H.part(x)\n",
+        "1",
+        "2",
+    ),
+    ("class A:\n    K = {}\nclass B(A):\n    pass\ndef f(x):\n    return x * B.K\n", "1", "2"),
+    ("T = {{'a': [1, {}]}}\ndef f(x):\n    return T['a'][1]\n", "1", "2"),
+]
+
+
+@pytest.mark.parametrize(("source", "before", "after"), CLOSURES)
+def test_an_edit_anywhere_in_the_closure_changes_the_hash(source, before, after):
+    def closure(word):
+        space = {"__name__": "made"}
+        exec(source.format(word), space)
+        return compile.closure(space["f"])
+
+    assert closure(before) == closure(before)
+    assert closure(before) != closure(after)
+
+
+def test_the_hash_is_the_same_in_every_process():
+    code = (
+        "from nexus_core import compile\n"
+        "KINDS = {'alpha', 'beta', 'gamma', 'delta'}\n"
+        "class Thing: pass\n"
+        "THING = Thing()\n"
+        "def helper(x): return x\n"
+        "TABLE = {'h': helper}\n"
+        "def f(x, of=helper): return (KINDS, THING, TABLE)\n"
+        "print(compile.closure(f))"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    ]
+    assert len(set(runs)) == 1
+
+
+@pytest.mark.jit
+def test_a_constant_that_changes_in_a_going_process_is_refused(monkeypatch):
+    made = ModuleType("made_for_a_test")
+    monkeypatch.setitem(sys.modules, made.__name__, made)
+    exec("K = 1\ndef f(x):\n    return x + K\n", made.__dict__)
+    text = "def entry(x):\n    return f(x)\n"
+    assert compile.call(compile.entry("frozen", text, {"f": made.f}), 1) == 2
+    made.K = 2
+    with pytest.raises(NexusError, match="K changed in this process"):
+        compile.entry("frozen", text, {"f": made.f})

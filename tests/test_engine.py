@@ -9,7 +9,7 @@ from nexus_core import engine as engines
 from nexus_core.compile import JIT
 from nexus_core.config import load
 from nexus_core.engine import DAY, Engine, assemble
-from nexus_core.errors import ConfigError, NotFoundError, PluginError
+from nexus_core.errors import ConfigError, DataError, NotFoundError, PluginError
 from nexus_core.records import EVENT, LATE, empty
 
 BARS = 700 if JIT else 150
@@ -185,4 +185,23 @@ def test_what_has_to_be_compiled_is_told_and_only_then(built, tmp_path, monkeypa
 def test_a_class_of_another_kind_is_refused(built, shelf, monkeypatch):
     monkeypatch.setattr(shelf, "Swing", 5)
     with pytest.raises(PluginError, match=r"strategies:swing of nexus-test-shelf was 5, must be a class\."):
+        built()
+
+
+def test_chunks_that_do_not_follow_each_other_are_refused(built):
+    assembly = built()
+    chunks = list(assembly.feed.chunks(assembly.market, 0))
+    for block in assembly.engine.blocks(chunks[0], 1000):
+        for _ in assembly.engine.advance(block, empty(EVENT, 0)):
+            pass
+    with pytest.raises(DataError, match="Chunks follow each other in time"):
+        assembly.engine.blocks(chunks[0], 1000)
+    assert list(assembly.engine.blocks(chunks[1], 1000))
+
+
+def test_a_gate_that_follows_an_unknown_setting_is_named(built, shelf, monkeypatch):
+    monkeypatch.setattr(shelf.Calm, "setting", "max_postion")
+    with pytest.raises(
+        PluginError, match=r"^gates:calm: follows the setting risk\.max_postion, which does not exist\.$"
+    ):
         built()

@@ -176,7 +176,10 @@ def judged(signals, **gates):
 
 
 def test_layer_3_is_asked_before_the_direction_and_layer_4_after_it():
-    refusing = {layer: market_gate(lambda columns, state, params: 2.0, layer) for layer in (3, 4, 5)}
+    refusing = {
+        layer: market_gate(lambda columns, state, params: np.full(len(columns), 2.0), layer)
+        for layer in (3, 4, 5)
+    }
     own = len(KERNEL_GATES)
     for layer, gate in refusing.items():
         assert judged([1, 1], gate=gate).reasons[0] == own

@@ -590,6 +590,20 @@ def test_rejected_orders_of_the_hour_pause_the_account():
     assert reasons(trial)[-1] == ("REJECTED", "safety-mode")
 
 
+@pytest.mark.parametrize("how", ["signal", "emergency"])
+def test_an_exit_that_cannot_be_booked_is_tried_again_at_the_next_row(how):
+    trial = Trial(**PLAIN)
+    trial.run(rows([100.0, 100.0]), [1, 0])
+    signals, said = ([-1, 0, 0], {}) if how == "signal" else ([0, 0, 0], {"told": mode(Mode.EMERGENCY, 2)})
+    # nothing of this size can be held at the second open
+    opened = [100.0, 9e10, 100.0] if how == "signal" else [9e10, 100.0, 100.0]
+    trial.run(rows([100.0] * 3, open=opened, **after(2)), signals, **said)
+    moved = trial.events[trial.events["kind"] == steps.MOVE]
+    assert moved["reason"].tolist() == [judge.AMOUNTS]
+    assert trial.ledger.positions["qty"][0] == 0
+    assert trial.account["hour_rejects"] == 1
+
+
 # -- hours, days, weeks -----------------------------------------------------------------------------
 
 EDGES = [  # time of the row, and whether an hour, a day, a week begins with it
@@ -1097,7 +1111,8 @@ def check_orders(trial):
             assert (event.state == OrderState.FILLED) == (left[order] == 0)
         else:
             assert left[order] == event.qty
-            left[order] = 0
+            if event.state != OrderState.OPEN:  # one that reduces and cannot be booked stays at work
+                left[order] = 0
         assert event.position == held[symbol]
     at_work = {order for order, qty in left.items() if qty}
     orders, working = trial.ledger.orders, trial.ledger.positions["working"]

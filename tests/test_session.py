@@ -513,10 +513,9 @@ def test_a_changed_strategy_is_refused_where_there_is_no_snapshot(home, chosen, 
     before = events_of(work.folder)
     with monkeypatch.context() as patch:
         patch.setattr(shelf.Swing, "step", staticmethod(other_step))
-        said = (
-            r"playing again to tick 76 gives another run hash\. strategy:swing changed since the run began\."
-        )
-        with pytest.raises(JournalError, match=rf"{said} {GO_ON}"):
+        ended = r"playing again to tick 76 ended at 76 with another run hash\."
+        why = r"strategy:swing changed since the run began\."
+        with pytest.raises(JournalError, match=rf"{ended} {why} {GO_ON}"):
             go_on(work.folder)
     assert events_of(work.folder).tobytes() == before.tobytes()
     assert go_on(work.folder).finished  # with the old code all is as it was

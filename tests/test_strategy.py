@@ -8,7 +8,7 @@ import pytest
 from nexus_core import steps
 from nexus_core.errors import ConfigError
 from nexus_core.records import ABSENT, ROW
-from nexus_core.strategy import Param, Plugin, Strategy, StrategyLoop, names, state_code
+from nexus_core.strategy import Param, Plugin, Strategy, StrategyLoop, state_code
 
 # -- parameters -------------------------------------------------------------------------------------
 
@@ -270,10 +270,6 @@ def test_no_row_is_no_change():
     before = loop.states.tobytes()
     loop.warm()
     assert loop.states.tobytes() == before
-
-
-def test_names_are_in_the_runs_order():
-    assert names([StrategyLoop("b", Say(), 1), StrategyLoop("a", Say(), 1)]) == ["b", "a"]
 
 
 # -- which code a saved state belongs to ------------------------------------------------------------

@@ -113,7 +113,10 @@ def opine(opinions: Any, used: Any, signals: Any, scores: Any) -> int:
 
 
 _GATE = """
-                value = gate_{k}(row, account, position, proposal, gates.g{k})
+                try:
+                    value = gate_{k}(row, account, position, proposal, gates.g{k})
+                except Exception:
+                    value = np.nan
                 limit = gates.g{k}.limit{half}
                 passed = value {sign} limit
                 note(account, verdicts, used, {number}, value, limit, passed)
@@ -154,7 +157,8 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
         instrument = instruments[np.uint64(s)]
         before = used[EVENTS]
         direction = directions[i]
-        busy = direction != 0 or (position.working != 0 and on_paper)
+        urgent = account.mode == EMERGENCY and position.qty != 0
+        busy = direction != 0 or urgent or (position.working != 0 and on_paper)
         if (busy or trace == TRACE_FULL) and (
             used[EVENTS] + ROOM > events.size
             or used[DECISIONS] + 1 > decisions.size
@@ -203,6 +207,8 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
                            qty, price, charge, ts, True)
         if position.qty != 0:
             mark(account, position, instrument, row.close)
+        if urgent:
+            close_out(account, position, orders, events, used, ts, 0, s, on_paper)
         if used[EVENTS] != before and trips(rules, account):
             switch(account, positions, orders, events, used, PAUSED, ts, SAFETY, on_paper)
         number = np.int64(0)
@@ -310,8 +316,9 @@ def _gate(k: int, gate: GateStep) -> str:
 
 
 _NAMES = frozenset({
-    "AMOUNTS", "DECISIONS", "ENTRY_SLOT", "EVENTS", "IGNORE", "LIMIT", "MARKET", "MODE", "OPINIONS",
-    "OPPOSITE", "PAUSED", "REDUCED", "REVERSE", "SAFETY", "TRACE_APPROVED", "TRACE_FULL", "TRACE_ORDERS",
-    "UNIT", "VERDICTS", "begin", "bits", "can_book", "close_out", "fits", "mark", "mixed", "place", "product",
-    "propose", "report", "settle", "switch", "touched", "trips", "turn_down", "units", "word",
+    "AMOUNTS", "DECISIONS", "EMERGENCY", "ENTRY_SLOT", "EVENTS", "IGNORE", "LIMIT", "MARKET",
+    "MODE", "OPINIONS", "OPPOSITE", "PAUSED", "REDUCED", "REVERSE", "SAFETY", "TRACE_APPROVED",
+    "TRACE_FULL", "TRACE_ORDERS", "UNIT", "VERDICTS", "begin", "bits", "can_book", "close_out",
+    "fits", "mark", "mixed", "place", "product", "propose", "report", "settle", "switch", "touched",
+    "trips", "turn_down", "units", "word",
 })  # fmt: skip

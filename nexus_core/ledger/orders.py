@@ -145,9 +145,17 @@ def end(
 
 @step
 def turn_down(account: Any, position: Any, order: Any, events: Any, used: Any, ts: int, reason: int) -> None:
-    """Cancel an order on paper that cannot be booked; it counts as a reject."""
-    if end(account, position, order, events, used, CANCELLED, ts, reason):
-        account.hour_rejects += 1
+    """Pass over an order on paper that cannot be booked; it counts as a reject.
+
+    An entry is cancelled. What reduces a position stays at work, for the next row to try again.
+    """
+    account.hour_rejects += 1
+    if order.purpose == ENTRY_SLOT:
+        end(account, position, order, events, used, CANCELLED, ts, reason)
+    else:
+        emit(
+            account, position, order, events, used, MOVE, ts, order.qty - order.filled, order.price, 0, reason
+        )
 
 
 @step
