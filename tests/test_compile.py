@@ -549,8 +549,8 @@ def test_a_constant_that_changes_in_a_going_process_is_refused(monkeypatch):
     made = ModuleType("made_for_a_test")
     monkeypatch.setitem(sys.modules, made.__name__, made)
     exec("K = 1\ndef f(x):\n    return x + K\n", made.__dict__)
-    text = "def entry(x):\n    return f(x)\n"
-    assert compile.call(compile.entry("frozen", text, {"f": made.f}), 1) == 2
+    text = "def entry(x):\n    return f(x)  # held\n"
+    assert compile.call(compile.entry("holds", text, {"f": made.f}), 1) == 2
     made.K = 2
     with pytest.raises(NexusError, match="K changed in this process"):
-        compile.entry("frozen", text, {"f": made.f})
+        compile.entry("holds", text, {"f": made.f})
