@@ -16,7 +16,7 @@ from nexus_core import log, plugins
 from nexus_core.broker import Broker
 from nexus_core.compile import closure, is_warm
 from nexus_core.config import Settings
-from nexus_core.errors import ConfigError, DataError, NotFoundError, PluginError
+from nexus_core.errors import ConfigError, DataError, NexusError, NotFoundError, PluginError, hint
 from nexus_core.feed import Feed, Market
 from nexus_core.gates import Chain, Gate, Missing
 from nexus_core.ledger import Judged, Ledger, Written
@@ -114,7 +114,15 @@ class Engine:
         for name, entry, warm in jobs:
             if not is_warm(entry):
                 progress(f"compiling {name}")
-            warm()
+            try:
+                warm()
+            except NexusError:
+                raise
+            except Exception as error:
+                raise PluginError(
+                    f"{name}: its step cannot be compiled: {_first_fault(str(error))}. "
+                    "Run again with -v for the compiler's words."
+                ) from error
 
 
 @frozen
@@ -150,6 +158,7 @@ class Assembly:
 
 def assemble(settings: Settings, trace: str | None = None) -> Assembly:
     """Load the plugins that settings name and put an engine together."""
+    _warn_of_strangers(settings)
     run = settings.run
     feed: Feed = _create(settings, "feeds", run.feed)
     broker: Broker = _create(settings, "brokers", run.broker)
@@ -171,6 +180,19 @@ def assemble(settings: Settings, trace: str | None = None) -> Assembly:
         len(loops),
     )
     return Assembly(settings, Engine(market, loops, chain, ledger, inactive), feed, broker)
+
+
+def _first_fault(said: str) -> str:
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    telling = [line for line in lines if "ttribute" in line or "rror" in line]
+    return " ".join([*telling, *lines, "no reason given"][0].split())[:200].rstrip(".")
+
+
+def _warn_of_strangers(settings: Settings) -> None:
+    run = settings.run
+    used = {*run.strategies, *settings.risk.gates, run.feed, run.broker}
+    for name in sorted(settings.plugins.keys() - used):
+        log.warning("plugins.%s: this run uses no plugin of that name.%s", name, hint(name, used))
 
 
 def _create(settings: Settings, kind: str, name: str) -> Any:

@@ -26,7 +26,7 @@ from nexus_core.ledger.orders import FILL
 from nexus_core.market.blocks import Block
 from nexus_core.records import EVENT, UNIT, Records
 from nexus_core.safety import Control, as_events
-from nexus_core.types import Instrument, Mode, to_units
+from nexus_core.types import Instrument, Mode, Outcome, to_units
 from nexus_core.watch import watched
 
 OnCommit = Callable[[Batch], None]
@@ -50,7 +50,7 @@ class Session:
     reached: int
     """Tick before which no waiting request is taken up: up to it, all was decided without."""
     reasons: Counter[int] = Factory(Counter[int])
-    """How many of the decisions kept in the trace each gate ended; -1 counts those that all passed."""
+    """How many of the decisions kept in the trace each gate ended."""
     finished: bool = field(default=False, init=False)
     """Whether the market's last tick was played."""
     _stopping: bool = field(default=False, init=False)
@@ -158,7 +158,7 @@ class Session:
             self._count(written.decisions)
 
     def _count(self, decisions: Records) -> None:
-        counted = np.bincount(decisions["reason"] + 1)
+        counted = np.bincount(decisions["reason"][decisions["outcome"] != Outcome.APPROVED] + 1)
         self.reasons.update({n - 1: int(count) for n, count in enumerate(counted) if count})
 
     def _snapshot(self) -> None:

@@ -119,6 +119,10 @@ def entry(rows, first, last, states, parameters, warmup, signals, scores):
             elif 0.0 <= score <= 1.0 and -2 <= signal <= 2:
                 signals[i] = signal
                 scores[i] = score
+                if signals[i] != signal:  # 1.5 is no signal
+                    state.faults += 1
+                    signals[i] = ABSENT
+                    scores[i] = 0.0
             else:
                 state.faults += 1
                 signals[i] = ABSENT

@@ -205,3 +205,24 @@ def test_a_gate_that_follows_an_unknown_setting_is_named(built, shelf, monkeypat
         PluginError, match=r"^gates:calm: follows the setting risk\.max_postion, which does not exist\.$"
     ):
         built()
+
+
+def test_parameters_of_a_plugin_that_the_run_does_not_use_are_told_of(built, caplog):
+    with caplog.at_level("WARNING", logger="nexus"):
+        built(plugins__swin__span=9)
+    (said,) = [each for each in caplog.messages if each.startswith("plugins.")]
+    assert said == "plugins.swin: this run uses no plugin of that name. Did you mean swing?"
+
+
+@pytest.mark.jit
+def test_a_step_that_cannot_be_compiled_is_named_in_one_line(built, shelf, monkeypatch):
+    def misspelt(row, state, params):
+        return 1, row.clse
+
+    monkeypatch.setattr(shelf.Swing, "step", staticmethod(misspelt))
+    with pytest.raises(PluginError) as error:
+        built().warm(lambda _: None)
+    text = str(error.value)
+    assert text.startswith("swing: its step cannot be compiled: ")
+    assert "clse" in text
+    assert "\n" not in text

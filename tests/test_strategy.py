@@ -140,6 +140,14 @@ class Say(Strategy):
         return row.trades, row.close
 
 
+class SayHalf(Say):
+    """Answers with half of what the row tells it to."""
+
+    @staticmethod
+    def step(row, state, params):
+        return row.trades / 2, row.close
+
+
 class SayLater(Say):
     warmup = 5
 
@@ -217,6 +225,14 @@ def test_what_a_strategy_answers_in_its_warmup_is_not_read():
     loop = StrategyLoop("say", SayLater(), 1)
     signals, _ = whole(loop, *told(*[(3, math.nan)] * 5, (3, 0.5), (2, 0.5)))
     assert signals.tolist() == [ABSENT] * 6 + [2]
+    assert loop.faults() == 1
+
+
+def test_a_signal_that_is_no_whole_number_is_absent_and_counted():
+    loop = StrategyLoop("half", SayHalf(), 1)
+    signals, scores = whole(loop, *told((2, 0.5), (3, 0.5), (-4, 0.5)))
+    assert signals.tolist() == [1, ABSENT, -2]
+    assert scores.tolist() == [0.5, 0.0, 0.5]
     assert loop.faults() == 1
 
 

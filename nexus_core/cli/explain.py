@@ -140,6 +140,9 @@ _SIGNS = {"above": ("<=", ">"), "from": ("<", ">="), "below": (">=", "<")}
 
 def _text(data: dict[str, Any]) -> list[str]:
     ended = f"by {data['ended_by']} (layer {data['layer']})" if data["ended_by"] else "all gates passed"
+    if data["outcome"] == "APPROVED" and data["ended_by"]:
+        refused = "" if data["ended_by"] == "opposite" else f"; the entry the other way was refused {ended}"
+        ended = f"closes the position{refused}"
     lines = [f"{data['outcome']}  {data['symbol']}  {data['time']}  {ended}"]
     for layer, name in _NAMES.items():
         said = (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nexus_synthetic import LAW, Generator, default_price_tick
+from nexus_synthetic import LAW, START, Generator, default_price_tick
 
 from nexus_core import Feed
+from nexus_core.errors import UsageError
 from nexus_core.market.blocks import Chunk
 from nexus_core.types import to_units
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nexus_core import Market
+
+LAST = 2**63 - 1
+"""The last nanosecond that a time can be."""
 
 ROWS = 65_536
 """Rows of a chunk at the most, or one tick of all symbols if those are more."""
@@ -32,6 +36,10 @@ class Synthetic(Feed):
 
     def recording(self, market: Market) -> dict[str, Any]:
         """Return what the rows are a function of; the interval in nanoseconds, price ticks in 1e-8."""
+        if START + market.ticks * market.interval > LAST:
+            raise UsageError(
+                f"synthetic: {market.ticks:,} bars reach beyond the year 2262. Take fewer or shorter ones."
+            )
         return {
             "feed": self.name,
             "law": LAW,

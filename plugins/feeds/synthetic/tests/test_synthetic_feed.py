@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nexus_feed_synthetic import ROWS, Synthetic
-from nexus_synthetic import LAW, Generator, default_price_tick
+from nexus_synthetic import LAW, START, Generator, default_price_tick
 
 from nexus_core import Market
-from nexus_core.errors import ConfigError
+from nexus_core.errors import ConfigError, UsageError
 from nexus_core.types import Instrument
 
 MINUTE = 60 * 10**9
@@ -93,3 +93,10 @@ def test_the_recording_names_all_that_the_rows_hang_on():
 def test_it_takes_no_parameters():
     with pytest.raises(ConfigError, match="synthetic: unknown parameter volatility"):
         Synthetic(volatility=2)
+
+
+def test_bars_beyond_the_end_of_time_are_refused_before_a_run_begins():
+    last = (2**63 - 1 - START) // MINUTE
+    assert Synthetic().recording(market("BTC-USD", ticks=last))
+    with pytest.raises(UsageError, match="reach beyond the year 2262"):
+        Synthetic().recording(market("BTC-USD", ticks=last + 1))
