@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nexus_core.types import UNIT as UNIT
+
 Records = NDArray[np.void]
 """A one-dimensional array of flat records."""
-
-UNIT = 100_000_000
-"""Units of the ledger in one whole: 1e-8 each."""
 
 ABSENT = -128
 """The signal of a strategy that has no opinion yet: in warm-up, inactive or faulty. Not the same as 0."""
