@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from attrs import define, field, frozen
 
-from nexus_core import compile
+from nexus_core import compile, log
 from nexus_core.errors import ConfigError, PluginError
 from nexus_core.ledger import GateStep, Judged
 from nexus_core.ledger.judge import KERNEL_GATES, LATE_ROW, NO_DIRECTION, NO_SIGNAL
@@ -155,6 +155,7 @@ class _MarketGate:
     row: int
     states: Records
     code: str = field(init=False)
+    told: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.code = state_code(type(self.gate).values, self.states.dtype, self.gate.params.record())
@@ -163,9 +164,18 @@ class _MarketGate:
         before = self.states.copy()
         try:
             return self._values(rows, order, judged)
-        except Exception:
+        except Exception as error:
             self.states[:] = before
+            self._tell(error)
         return np.array([self._one(rows, order[n : n + 1], judged) for n in range(len(order))])
+
+    def _tell(self, error: Exception) -> None:
+        if not self.told:
+            self.told = True
+            name = self.place.name
+            log.warning(
+                "gate %s raised %s: %s. Rows it raises on are refused.", name, type(error).__name__, error
+            )
 
     def _one(self, rows: Records, order: Any, judged: Judged) -> float:
         # what raises on a row must refuse that row whatever the size of the block it came in

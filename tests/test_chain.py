@@ -597,3 +597,17 @@ def test_numbers_of_gates_rise_through_the_chain():
     places = Trial(whole_chain()).chain.places
     assert [place.number for place in places] == list(range(len(places)))
     assert all(one.layer <= other.layer for one, other in pairwise(places[len(KERNEL) : -2]))
+
+
+def test_a_market_gate_that_raises_is_told_of_once(monkeypatch):
+    said = []
+    monkeypatch.setattr("nexus_core.log.warning", lambda text, *values: said.append(text % values))
+
+    def values(columns, state, params):
+        raise ValueError("no such thing")
+
+    trial = Trial({"broken": market_gate(values)})
+    trial.run(rows([100.0] * 3), 1)
+    trial.run(rows([100.0], start=START + 3 * MINUTE), 1)
+    assert reasons(trial) == ["broken"] * 4
+    assert said == ["gate broken raised ValueError: no such thing. Rows it raises on are refused."]
