@@ -16,6 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 PARTS = (
     ("Speed of the core", ("speed.py",)),
+    ("What plugins cost", ("plugins.py",)),
     ("The ledger against decimals", ("decimal_oracle.py", "--fills", "200000")),
     ("Killed and started again", ("crash.py", "30")),
     ("Beside other backtesters", ("peers/compare.py", "--quick")),

@@ -5,8 +5,10 @@ an example failed.
 
 A fenced block is run if its language is `python` (by this interpreter), `toml` (parsed) or `console`
 (lines that begin with `$ ` are given to bash and must succeed; the others show output). The blocks of
-one document run in order in one scratch folder. Two words may follow the language: `norun` leaves a
-block alone, and `file=NAME` puts its text in the scratch folder under that name instead of running it.
+one document run in order in one scratch folder. A word may follow the language. `norun` leaves a block
+alone. `file=NAME` puts its text in the scratch folder under that name instead of running it. `install=NAME`
+does not run it either: the project in that folder is made importable for the blocks that follow, with the
+metadata of an editable install. This environment may have no pip, and no example changes it.
 """
 
 from __future__ import annotations
@@ -15,21 +17,29 @@ import argparse
 import inspect
 import json
 import os
+import pkgutil
 import re
 import subprocess
 import sys
 import tempfile
 import tomllib
+from importlib import import_module
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import attrs
 import typer
 
-from nexus_core import cli, config
+import nexus_core
+from nexus_core import cli, config, hookspecs, plugins, templates, testing
+from nexus_core import types as values
 from nexus_core.errors import Exit
+from nexus_core.listeners import HOOKS
+from nexus_core.testing.contract import CONTRACTS, Check
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 WRITTEN = "<!-- docs/build.py writes this page from the code. -->\n"
@@ -44,8 +54,15 @@ MEANINGS = {
     Exit.REFUSED: "risk rules or the order desk refused",
 }
 UNREAD = " (nothing in this version reads it)"
+OFFERED = {
+    "commands": "a `typer.Typer` with one command or more; `nexus NAME` calls it",
+    "hooks": "a module or an object with functions marked by `nexus_core.hookimpl`",
+}
+"""What the entry points of the groups name that are no classes."""
 LAST = 30
 """Lines of a failed example's output that are shown."""
+SITE = ".site"
+"""The folder in the scratch folder where installed projects are found."""
 
 
 class Block(NamedTuple):
@@ -59,7 +76,15 @@ class Block(NamedTuple):
     @property
     def file(self) -> str | None:
         """Return the name the text is to be saved under, if it has one."""
-        return next((word.removeprefix("file=") for word in self.words if word.startswith("file=")), None)
+        return self._word("file=")
+
+    @property
+    def project(self) -> str | None:
+        """Return the folder of the project it shows how to install, if it shows that."""
+        return self._word("install=")
+
+    def _word(self, prefix: str) -> str | None:
+        return next((word.removeprefix(prefix) for word in self.words if word.startswith(prefix)), None)
 
 
 def blocks(document: str) -> list[Block]:
@@ -105,6 +130,9 @@ def run(block: Block, folder: Path) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block.text)
         return ""
+    if block.project:
+        install(folder / block.project, folder / SITE)
+        return ""
     if block.language == "python":
         script = folder / f"example_{block.line}.py"
         script.write_text(block.text)
@@ -113,6 +141,27 @@ def run(block: Block, folder: Path) -> str:
         stop = "_status=$?; [ $_status = 0 ] || exit $_status"
         return _output(["bash", "-c", "".join(f"{each}\n{stop}\n" for each in commands(block.text))], folder)
     return ""
+
+
+def install(project: Path, site: Path) -> None:
+    """Make a project's package importable from the folder `site`, and its entry points known there."""
+    about = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    module = re.sub(r"[-.]", "_", about["name"])
+    site.mkdir(exist_ok=True)
+    if not (site / module).exists():
+        (site / module).symlink_to(project / module)
+    info = site / f"{module}-{about['version']}.dist-info"
+    info.mkdir(exist_ok=True)
+    head = [f"Metadata-Version: 2.1\nName: {about['name']}\nVersion: {about['version']}"]
+    head += [f"Summary: {about['description']}"] if "description" in about else []
+    head += [f"Requires-Dist: {each}" for each in about.get("dependencies", ())]
+    text = (project / about["readme"]).read_text() if "readme" in about else ""
+    (info / "METADATA").write_text("\n".join([*head, "", text]))
+    points = [
+        "\n".join([f"[{group}]", *(f"{name} = {what}" for name, what in offered.items()), ""])
+        for group, offered in about.get("entry-points", {}).items()
+    ]
+    (info / "entry_points.txt").write_text("\n".join(points))
 
 
 def _output(command: Sequence[str], folder: Path) -> str:
@@ -138,6 +187,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "NEXUS_HOME": str(folder / ".nexus"),
         "XDG_CONFIG_HOME": str(folder / ".config"),
         "XDG_DATA_HOME": str(folder / ".data"),
+        "PYTHONPATH": str(folder / SITE),
     }
 
 
@@ -196,6 +246,89 @@ def _sections(context: Any) -> Iterator[str]:
             yield from _sections(typer.Context(below, info_name=name, parent=context))
 
 
+def hooks_page(hooks: Sequence[str] = HOOKS) -> str:
+    """Return the page of all hooks: what each is told, and what is in that."""
+    parts = [
+        WRITTEN,
+        "# Hooks\n",
+        "A listener writes functions of these names and marks them with `nexus_core.hookimpl`. How to write "
+        "and install one: [listen to a run](../how-to/listen-to-a-run.md).\n",
+        f"{inspect.cleandoc(hookspecs.__doc__ or '').partition(chr(10) * 2)[2]}\n",
+    ]
+    told: set[str] = set()
+    for hook in hooks:
+        function = getattr(hookspecs, hook)
+        takes = inspect.signature(function).parameters.values()
+        given = ", ".join(f"{each.name}: {each.annotation}" for each in takes)
+        told |= {str(each.annotation) for each in takes}
+        parts += [f"## {hook}\n", f"    {hook}({given})\n", f"{inspect.cleandoc(function.__doc__)}\n"]
+    kinds = [each for name, each in sorted(vars(values).items()) if name in told and attrs.has(each)]
+    return "\n".join([*parts, "## What is told\n", *_told_kinds([*kinds, values.Verdict])])
+
+
+def _told_kinds(kinds: Sequence[Any]) -> Iterator[str]:
+    yield "Times are nanoseconds UTC (`nexus_core.types.iso` writes them), amounts are `Decimal`.\n"
+    for kind in kinds:
+        fields = ", ".join(f"`{each.name}: {each.type}`" for each in attrs.fields(kind))
+        yield f"**{kind.__name__}.** {inspect.cleandoc(kind.__doc__)}\n\n{fields}.\n"
+
+
+def groups_page() -> str:
+    """Return the page of entry point groups: what each names, from which template, under which contract."""
+    parts = [
+        WRITTEN,
+        "# Entry point groups\n",
+        "A package offers a plugin under one of these groups of its `pyproject.toml`. The name it has there "
+        "is the plugin's; `<kind>:<name>` is its key. What the words mean: "
+        "[plugins](../concepts/plugins.md).\n",
+    ]
+    for singular, kind in templates.KINDS.items():
+        base = plugins.LOADED.get(kind.group)
+        what = f"a class derived from `nexus_core.{base}`" if base else OFFERED[kind.group]
+        about = getattr(nexus_core, base).__doc__ if base else ""
+        point = Template(kind.offered).substitute(type="Mine")
+        rows = [
+            ("names", what),
+            ("begin with", f"`nexus new {singular} mine`"),
+            (
+                "tested by",
+                f"`nexus_core.testing.{singular.capitalize()}Contract`: [checks](checks.md#{kind.group})",
+            ),
+        ]
+        parts += [f"## nexus.{kind.group}\n"]
+        parts += [f"{inspect.cleandoc(about)}\n"] if about else []
+        parts += [
+            f'    [project.entry-points."nexus.{kind.group}"]',
+            f'    mine = "nexus_{singular}_mine{point}"\n',
+            _table(("", ""), rows),
+        ]
+    return "\n".join(parts)
+
+
+def checks_page(contracts: Mapping[str, Sequence[Check]]) -> str:
+    """Return the page of numbered checks, a table for each kind of plugin."""
+    parts = [
+        WRITTEN,
+        "# Checks\n",
+        "`nexus plugins check NAME` runs the checks of a plugin's kind, and the contract class of "
+        "`nexus_core.testing` runs each as a test. A plugin has the highest grade whose checks, and those of "
+        "the grades below, it all keeps; what does not apply to it is not counted. `none` stands below "
+        "bronze.\n",
+    ]
+    for kind in [each for each in plugins.KINDS if each in contracts]:
+        rows = [(each.number, each.grade.name.lower(), each.title) for each in contracts[kind]]
+        parts += [f"## {kind}\n", _table(("check", "grade", "what it holds a plugin to"), rows)]
+    return "\n".join(parts)
+
+
+def contracts() -> dict[str, list[Check]]:
+    """Return the checks of every kind, from whichever modules lay them down."""
+    for module in pkgutil.iter_modules(testing.__path__):
+        if module.name != "__main__":
+            import_module(f"{testing.__name__}.{module.name}")
+    return CONTRACTS
+
+
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
@@ -207,6 +340,9 @@ def pages() -> dict[Path, str]:
     return {
         folder / "settings.md": settings_page(config.describe()),
         folder / "commands.md": commands_page(cli.group()),
+        folder / "hooks.md": hooks_page(),
+        folder / "groups.md": groups_page(),
+        folder / "checks.md": checks_page(contracts()),
     }
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nexus_core.compile import step
     from nexus_core.feed import Feed, Market
     from nexus_core.gates import Gate
+    from nexus_core.hookspecs import hookimpl
     from nexus_core.strategy import Param, Strategy
 
 __version__ = "0.1.0"
@@ -29,21 +30,13 @@ _HOMES = {
     "Feed": "nexus_core.feed",
     "Market": "nexus_core.feed",
     "Param": "nexus_core.strategy",
+    "hookimpl": "nexus_core.hookspecs",
     "Strategy": "nexus_core.strategy",
 }
 
 __all__ = [
-    "API",
-    "Broker",
-    "FeeModel",
-    "Feed",
-    "Gate",
-    "Market",
-    "Param",
-    "SlippageModel",
-    "Strategy",
-    "step",
-    "steps",
+    "API", "Broker", "FeeModel", "Feed", "Gate", "Market", "Param", "SlippageModel",
+    "Strategy", "hookimpl", "step", "steps",
 ]  # fmt: skip
 
 

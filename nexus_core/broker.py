@@ -75,8 +75,5 @@ class Broker(Plugin):
 
     def costs(self) -> tuple[CostStep, CostStep]:
         """Return fee and slippage as the ledger takes them."""
-        fee, slippage = self.fees(), self.slippage()
-        return (
-            CostStep(type(fee).step, fee.params.record()),
-            CostStep(type(slippage).step, slippage.params.record()),
-        )
+        fee, slippage = (CostStep(type(m).step, m.params.record()) for m in (self.fees(), self.slippage()))
+        return fee, slippage

@@ -18,14 +18,14 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import Enum
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, cast
 
 import numpy as np
 
-from nexus_core import log
+from nexus_core import folders, log
 from nexus_core.errors import NexusError
 
 JIT = os.environ.get("NEXUS_JIT", "1") != "0"
@@ -35,7 +35,8 @@ FLAGS: dict[str, Any] = {"error_model": "numpy", "fastmath": False, "parallel": 
 
 Step = Callable[..., Any]
 
-_steps: dict[Step, Step] = {}
+_GENERATED = "nexus_generated_"
+
 _frozen: dict[FunctionType, dict[str, str]] = {}
 _entries: dict[str, Step] = {}
 _root: list[Path] = []
@@ -43,11 +44,7 @@ _root: list[Path] = []
 
 def step(function: Step) -> Step:
     """Make a step callable from other steps, and from Python. Compiles nothing yet."""
-    if not JIT or not isinstance(function, FunctionType):
-        return function
-    if function not in _steps:
-        _steps[function] = _numba().njit(**FLAGS)(function)
-    return _steps[function]
+    return _compiled(function) if JIT and isinstance(function, FunctionType) else function
 
 
 def plain(function: Step) -> Step:
@@ -76,11 +73,8 @@ def closure(function: Step) -> str:
 
 def is_warm(function: Step) -> bool:
     """Tell whether machine code for an entry is in this process or in the cache folder."""
-    if not JIT:
-        return True
-    signatures = getattr(function, "signatures", ())
     folder = Path(plain(function).__code__.co_filename).parent
-    return bool(signatures) or any(folder.glob("**/*.nbi"))
+    return not JIT or bool(getattr(function, "signatures", ())) or any(folder.glob("**/*.nbi"))
 
 
 def call(function: Step, *arguments: Any) -> Any:
@@ -120,19 +114,8 @@ class Fixed:
 def cache_root() -> Path:
     """Return the folder of generated code: `NEXUS_CACHE_DIR`, else the user's cache, else a private one."""
     if not _root:
-        _root.append(_find_root())
+        _root.append(folders.cache() or _private())
     return _root[0]
-
-
-def prune(days: float = 30.0) -> int:
-    """Delete generated code not loaded for `days`; return how many folders went."""
-    import time
-
-    edge = time.time() - days * 86_400
-    old = [folder for folder in cache_root().iterdir() if folder.is_dir() and folder.stat().st_mtime < edge]
-    for folder in old:
-        shutil.rmtree(folder, ignore_errors=True)
-    return len(old)
 
 
 def _seen(value: Any) -> Any:
@@ -178,6 +161,11 @@ class _Records:
         return len(self._array)
 
 
+@cache
+def _compiled(function: Step) -> Step:
+    return _numba().njit(**FLAGS)(function)
+
+
 def _numba() -> Any:
     # svml would make a vectorised transcendental differ from the scalar one; it must be off before the import
     os.environ["NUMBA_DISABLE_INTEL_SVML"] = "1"
@@ -187,15 +175,14 @@ def _numba() -> Any:
 
 
 def _load(name: str, key: str, text: str, bindings: Mapping[str, Any]) -> Step:
-    module = ModuleType(f"nexus_generated_{name}_{key}")
+    module = ModuleType(f"{_GENERATED}{name}_{key}")
     module.__dict__.update({k: step(v) if callable(v) else v for k, v in bindings.items()})
+    path = str(_write(cache_root() / key, f"{name}.py", text)) if JIT else f"<generated {name}>"
+    exec(compile(text, path, "exec"), module.__dict__)
     if not JIT:
-        exec(compile(text, f"<generated {name}>", "exec"), module.__dict__)
         return module.__dict__["entry"]
-    path = _write(cache_root() / key, f"{name}.py", text)
-    module.__file__ = str(path)
+    module.__file__ = path
     sys.modules[module.__name__] = module
-    exec(compile(text, str(path), "exec"), module.__dict__)
     return _numba().njit(cache=True, **FLAGS)(module.__dict__["entry"])
 
 
@@ -203,52 +190,21 @@ def _write(folder: Path, file: str, text: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / file
     if not path.exists():  # its time stamp is part of the compiler's key: never touch it again
-        handle, temporary = tempfile.mkstemp(dir=folder)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as stream:
             stream.write(text)
-        os.replace(temporary, path)
+        os.replace(stream.name, path)
     with suppress(OSError):
         os.utime(folder)
     return path
 
 
-def _find_root() -> Path:
-    for folder in _candidates():
-        with suppress(OSError, RuntimeError):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if _is_private(folder) and os.access(folder, os.W_OK | os.X_OK):
-                return folder.resolve()
+def _private() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="nexus-cache-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     log.warning(
         "no folder for compiled code can be written; set NEXUS_CACHE_DIR, or each start compiles anew"
     )
     return folder.resolve()
-
-
-def _candidates() -> list[Path]:
-    named = os.environ.get("NEXUS_CACHE_DIR")
-    if named:
-        return [Path(named)]
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA")
-    elif sys.platform == "darwin":
-        base = _home("Library/Caches")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or _home(".cache")
-    return [Path(base) / "nexus"] if base else []
-
-
-def _home(below: str) -> str | None:
-    try:
-        return str(Path.home() / below)
-    except RuntimeError:
-        return None
-
-
-def _is_private(folder: Path) -> bool:
-    # machine code is loaded from here: a folder that somebody else owns is not believed
-    return sys.platform == "win32" or folder.stat().st_uid == os.getuid()
 
 
 # -- what machine code depends on -----------------------------------------------------------------
@@ -293,9 +249,8 @@ def _feed(digest: Any, value: Any, seen: dict[Any, int], names: tuple[str, ...] 
     else:
         digest.update(_named(thing).encode())
         if _is_new(digest, (id(thing), names), seen):
-            spaces = [vars(each) for each in thing.__mro__] if isinstance(thing, type) else [_inside(thing)]
-            for space in spaces:
-                _feed_names(digest, space, seen, names)
+            for each in thing.__mro__ if isinstance(thing, type) else (thing,):
+                _feed_names(digest, getattr(each, "__dict__", {}), seen, names)
 
 
 def _feed_parts(digest: Any, container: Any, seen: dict[Any, int], names: tuple[str, ...]) -> None:
@@ -305,10 +260,6 @@ def _feed_parts(digest: Any, container: Any, seen: dict[Any, int], names: tuple[
     if isinstance(container, tuple) or _is_new(digest, id(container), seen):
         for part in parts:
             _feed(digest, part, seen, names)
-
-
-def _inside(thing: Any) -> Mapping[str, Any]:
-    return getattr(thing, "__dict__", {})
 
 
 def _parts(value: Any) -> list[Any]:
@@ -334,6 +285,8 @@ def _is_new(digest: Any, key: Any, seen: dict[Any, int]) -> bool:
 
 
 def _feed_function(digest: Any, function: FunctionType, seen: dict[Any, int]) -> None:
+    if not function.__module__.startswith(_GENERATED):
+        digest.update(function.__module__.encode())  # machine code in the cache names it
     names = _feed_code(digest, function.__code__)
     _feed(digest, (function.__defaults__, function.__kwdefaults__), seen, names)
     if JIT:
@@ -371,8 +324,6 @@ def _feed_code(digest: Any, code: CodeType) -> tuple[str, ...]:
         if isinstance(constant, CodeType):
             names += _feed_code(digest, constant)
         else:
-            if isinstance(constant, frozenset):
-                constant = sorted(map(repr, cast("frozenset[Any]", constant)))  # its own order is by chance
-            digest.update(repr(constant).encode())
+            digest.update(repr(_parts(constant) if isinstance(constant, frozenset) else constant).encode())
     digest.update(repr(names).encode())
     return tuple(dict.fromkeys(names))

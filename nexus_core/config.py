@@ -26,8 +26,8 @@ Tables = Mapping[str, Any]
 
 
 class _UnfitError(ConfigError):
-    def __init__(self, text: str, *keys: str) -> None:
-        super().__init__(text)
+    def __init__(self, value: object, rule: str, *keys: str) -> None:
+        super().__init__(f"{keys[0]} was {_shown(value)}, {rule}")
         self.keys = keys
 
 
@@ -37,13 +37,11 @@ def _shown(value: object) -> str:
     return repr(float(value)).removesuffix(".0") if isinstance(value, float) else repr(value)
 
 
-def _setting(default: Any, check: Callable[[Any], Any], bounds: str, text: str, unit: str = "") -> Any:
+def _setting(default: Any, fault: Callable[[Any], str], bounds: str, text: str, unit: str = "") -> Any:
     def checked(value: Any, group: attrs.AttrsInstance, field: attrs.Attribute[Any]) -> Any:
-        try:
-            return check(value)
-        except ValueError as wrong:
-            key = f"{type(group).__name__.lower()}.{field.name}"
-            raise _UnfitError(f"{key} was {_shown(value)}, {wrong}", key) from None
+        if rule := fault(value):
+            raise _UnfitError(value, rule, f"{type(group).__name__.lower()}.{field.name}")
+        return type(default)(value)
 
     facts = {"bounds": bounds, "help": text, "unit": unit}
     converter = attrs.Converter(checked, takes_self=True, takes_field=True)
@@ -55,15 +53,15 @@ def number(default: float, bounds: str, help: str, unit: str = "") -> Any:
     whole = isinstance(default, int)
     low, high = map(int, bounds[1:-1].split(","))
 
-    def check(value: Any) -> float:
+    def fault(value: Any) -> str:
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-            raise ValueError(f"must be a {'whole ' if whole else ''}number in {bounds}.")
+            return f"must be a {'whole ' if whole else ''}number in {bounds}."
         open_end = (value == low and bounds[0] == "(") or (value == high and bounds[-1] == ")")
         if low <= value <= high and not open_end:
-            return value if whole else float(value)
-        raise ValueError(f"must lie in {bounds}.{_percent(value) if unit == FRACTION else ''}")
+            return ""
+        return f"must lie in {bounds}.{_percent(value) if unit == FRACTION else ''}"
 
-    return _setting(default, check, bounds, help, unit)
+    return _setting(default, fault, bounds, help, unit)
 
 
 def share(default: float, help: str, bounds: str = "(0, 1]") -> Any:
@@ -72,8 +70,7 @@ def share(default: float, help: str, bounds: str = "(0, 1]") -> Any:
 
 
 def _percent(value: float) -> str:
-    meant = 1 < value < float("inf")
-    return f" It is a fraction: {_shown(value)} % is {value / 100:g}." if meant else ""
+    return f" It is a fraction: {_shown(value)} % is {value / 100:g}." if 1 < value < float("inf") else ""
 
 
 def choice(default: str, *others: str, help: str, note: str = "") -> Any:
@@ -96,26 +93,19 @@ def names(default: str, help: str, *, least: int = 0) -> Any:
     """Make a field for a tuple of at least `least` different names; the default is a comma list."""
     bounds = f"{least} or more different names"
 
-    def check(value: Any) -> tuple[str, ...]:
+    def fault(value: Any) -> str:
         if not isinstance(value, list | tuple) or not all(map(_is_name, cast("Sequence[Any]", value))):
-            raise ValueError("must be a list of names without spaces around them.")
-        found = tuple(cast("Sequence[str]", value))
+            return "must be a list of names without spaces around them."
+        found = cast("Sequence[str]", value)
         if len(set(found)) < len(found):
-            raise ValueError("must name each once.")
-        if len(found) < least:
-            raise ValueError(f"must be {bounds}.")
-        return found
+            return "must name each once."
+        return f"must be {bounds}." if len(found) < least else ""
 
-    return _setting(tuple(default.split(",")), check, bounds, help)
+    return _setting(tuple(default.split(",")) if default else (), fault, bounds, help)
 
 
 def _plain(default: Any, fits: Callable[[Any], bool], bounds: str, help: str, note: str = "") -> Any:
-    def check(value: Any) -> Any:
-        if fits(value):
-            return value
-        raise ValueError(f"must be {bounds}.{note}")
-
-    return _setting(default, check, bounds, help)
+    return _setting(default, lambda value: "" if fits(value) else f"must be {bounds}.{note}", bounds, help)
 
 
 def _is_name(value: Any) -> bool:
@@ -169,19 +159,16 @@ class Risk:
         self._at_least("max_drawdown", "max_weekly_loss")
         if self.sizing == "fixed-risk":
             self._at_least("max_position_size", "risk_fraction")
-        target = self.take_profit_pct
+        target, keys = self.take_profit_pct, ("risk.take_profit_pct", "risk.allow_short", "risk.brackets")
         if target >= 1 and self.allow_short and self.brackets:
-            keys = ("risk.take_profit_pct", "risk.allow_short", "risk.brackets")
             text = f"must be below 1 while {keys[1]} and {keys[2]} are true, or a short aims below 0."
-            raise _UnfitError(f"{keys[0]} was {_shown(target)}, {text}{_percent(target)}", *keys)
+            raise _UnfitError(target, f"{text}{_percent(target)}", *keys)
 
     def _at_least(self, upper: str, lower: str) -> None:
-        high, low = getattr(self, upper), getattr(self, lower)
+        high, low, keys = getattr(self, upper), getattr(self, lower), (f"risk.{upper}", f"risk.{lower}")
         if high < low:
-            text = (
-                f"must be at least risk.{lower}, which was {_shown(low)}: raise the one or lower the other."
-            )
-            raise _UnfitError(f"risk.{upper} was {_shown(high)}, {text}", f"risk.{upper}", f"risk.{lower}")
+            rule = f"must be at least {keys[1]}, which was {_shown(low)}: raise the one or lower the other."
+            raise _UnfitError(high, rule, *keys)
 
 
 @attrs.frozen(kw_only=True)
@@ -206,6 +193,15 @@ class Monitoring:
 
 
 @attrs.frozen(kw_only=True)
+class Quarantine:
+    """When a strategy that fails is silenced."""
+
+    faults: int = number(3, "[1, 1000]", "faults of a strategy that silence it", "faults")
+    rows: int = number(100, COUNT, "rows of all symbols within which they fall", "rows")
+    budget: float = number(0.05, "(0, 3600]", "time a row may take a strategy in plain Python", "s")
+
+
+@attrs.frozen(kw_only=True)
 class Security:
     """Who is believed, and for how long."""
 
@@ -226,16 +222,16 @@ class Run:
     seed: int = number(7, "[0, 9223372036854775807]", "seed of every random number of the run")
     bars: int = number(10_000, COUNT, "bars of each symbol", "bars")
     interval: int = number(60, SECONDS, "length of a bar", "s")
+    blocked: tuple[str, ...] = names("", "plugins not to be loaded, by name, kind:name or distribution")
     clock: str = choice(
         "bar", help="decision clock", note=" `every` and `event` are not available for this feed's rows."
     )
 
 
-_GROUPS = {kind.__name__.lower(): kind for kind in (Performance, Risk, Execution, Monitoring, Security, Run)}
+_KINDS = (Performance, Risk, Execution, Quarantine, Monitoring, Security, Run)
+_GROUPS = {kind.__name__.lower(): kind for kind in _KINDS}
 _DEPTH = {**dict.fromkeys(_GROUPS, 2), "plugins": 3}
-_FIELDS: dict[str, attrs.Attribute[Any]] = {
-    f"{group}.{field.name}": field for group, kind in _GROUPS.items() for field in attrs.fields(kind)
-}
+_FIELDS = {f"{group}.{each.name}": each for group, kind in _GROUPS.items() for each in attrs.fields(kind)}
 
 
 def _filled(plugins: Mapping[str, Tables]) -> dict[str, dict[str, Any]]:
@@ -254,6 +250,7 @@ class Settings:
     performance: Performance = attrs.field(factory=Performance)
     risk: Risk = attrs.field(factory=Risk)
     execution: Execution = attrs.field(factory=Execution)
+    quarantine: Quarantine = attrs.field(factory=Quarantine)
     monitoring: Monitoring = attrs.field(factory=Monitoring)
     security: Security = attrs.field(factory=Security)
     run: Run = attrs.field(factory=Run)
@@ -261,8 +258,7 @@ class Settings:
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Return the settings as tables of plain values, tuples as lists; `from_dict` reads them back."""
-        groups = {key: attrs.asdict(getattr(self, key), value_serializer=_listed) for key in _GROUPS}
-        return {**groups, "plugins": copy.deepcopy(self.plugins)}
+        return {**attrs.asdict(self, value_serializer=_listed), "plugins": copy.deepcopy(self.plugins)}
 
     @classmethod
     def from_dict(cls, tables: Tables) -> Settings:
@@ -270,13 +266,9 @@ class Settings:
         return _resolve([("from_dict", tables)])[0]
 
 
-UNREAD = frozenset({
-    "performance.buffer_size", "performance.cache_size", "performance.cache_ttl", "performance.max_workers",
-    "execution.max_slippage", "execution.order_timeout", "execution.min_fill_percentage",
-    "execution.allocation", "monitoring.enable_metrics", "monitoring.metrics_interval",
-    "monitoring.alert_cooldown", "monitoring.latency_alert_ms", "security.enable_authentication",
-    "security.session_timeout", "security.max_failed_attempts", "security.clock_drift",
-})  # fmt: skip
+# how the keys begin of those that are read
+_READ = "risk,run,quarantine,performance.block,performance.snapshot,performance.trace,execution.stale"
+UNREAD = frozenset(key for key in _FIELDS if not key.startswith(tuple(_READ.split(","))))
 """Settings that are checked, and that nothing in this version reads: whoever sets one is told."""
 
 
@@ -315,9 +307,8 @@ def load(
     """
     environ = os.environ if environ is None else environ
     found = _nearest(environ) if path is None else path
-    tables = {} if found is None else _read(found)
-    file = [] if found is None else [(found.name, tables)]
-    settings, origin = _resolve([*file, *_from_environment(environ, tables), *map(_from_set, sets)])
+    file, tables = (found.name, _read(found)) if found else ("", {})
+    settings, origin = _resolve([(file, tables), *_from_environment(environ, tables), *map(_from_set, sets)])
     for key in sorted(UNREAD & {key for key, source in origin.items() if source != "default"}):
         log.warning("%s: %s is checked, but nothing in this version reads it.", origin[key], key)
     return Resolved(settings, origin, found)
@@ -349,12 +340,8 @@ class ConfigManager:
 
 def _nearest(environ: Mapping[str, str]) -> Path | None:
     home = environ.get("HOME", "")
-    if sys.platform == "win32":
-        folder = environ.get("APPDATA", "")
-    elif sys.platform == "darwin":
-        folder = home and f"{home}/Library/Application Support"
-    else:
-        folder = environ.get("XDG_CONFIG_HOME") or (home and f"{home}/.config")
+    known = {"win32": environ.get("APPDATA", ""), "darwin": home and f"{home}/Library/Application Support"}
+    folder = known.get(sys.platform, environ.get("XDG_CONFIG_HOME") or (home and f"{home}/.config"))
     places = [Path("nexus.toml"), *([Path(folder, "nexus", "nexus.toml")] if folder else [])]
     # os.path.isfile answers False where a folder may not be entered; Path.is_file raises.
     return next((place for place in places if os.path.isfile(place)), None)
@@ -372,14 +359,13 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _from_environment(environ: Mapping[str, str], file: Tables) -> Iterator[tuple[str, Tables]]:
     plugins = {_folded(path[1]): path[1] for path, _ in _leaves(file) if len(path) == 3}
-    for variable in sorted(environ):
-        if variable.startswith("NEXUS__"):
-            path = variable.removeprefix("NEXUS__").lower().split("__", 2)
-            if path[0] == "plugins" and len(path) > 1:
-                # A variable cannot spell `-`: the name as the file has it, else with `-`.
-                path[1] = plugins.get(_folded(path[1]), _folded(path[1]))
-            key = ".".join(path)
-            yield f"environment {variable}", {key: _parsed(key, environ[variable])}
+    for variable in sorted(each for each in environ if each.startswith("NEXUS__")):
+        path = variable.removeprefix("NEXUS__").lower().split("__", 2)
+        if path[0] == "plugins" and len(path) > 1:
+            # A variable cannot spell `-`: the name as the file has it, else with `-`.
+            path[1] = plugins.get(_folded(path[1]), _folded(path[1]))
+        key = ".".join(path)
+        yield f"environment {variable}", {key: _parsed(key, environ[variable])}
 
 
 def _folded(plugin: str) -> str:

@@ -10,26 +10,13 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from nexus_core import compile
+from nexus_core import compile, types
 from nexus_core.errors import NexusError, RefusedError
 from nexus_core.interfaces import IBroker
 from nexus_core.journal import Journal
 from nexus_core.ledger.orders import APPROVAL, content
 from nexus_core.records import ORDER, Records, empty
-from nexus_core.types import (
-    ApprovedOrder,
-    Order,
-    OrderKind,
-    OrderState,
-    Purpose,
-    Side,
-    decision_name,
-    from_units,
-    order_name,
-    parse_decision_name,
-    parse_order_name,
-    to_units,
-)
+from nexus_core.types import ApprovedOrder, Order, OrderKind, OrderState, Purpose, Side, from_units, to_units
 
 _CONTENT = """
 def entry(orders):
@@ -53,7 +40,7 @@ class OrderDesk:
         known = self._journal.approval(number)
         if known is None:
             raise RefusedError(f"{who} has no committed approval. Only the ledger approves orders.")
-        said = _hash_of(record)
+        said = int(compile.call(_content(), record))
         same_time = approved.approved_at == approved.order.timestamp
         if said != approved.content_hash or as_bytes(said) != known[0] or not same_time:
             raise RefusedError(f"{who} is not what was approved. It was altered on the way and stays here.")
@@ -84,7 +71,7 @@ def as_bytes(content_hash: int) -> bytes:
 def _view(record: Any, symbols: Sequence[str]) -> Order:
     symbol, ts, decision = symbols[int(record["symbol"])], int(record["ts"]), int(record["decision"])
     return Order(
-        order_id=order_name(symbol, ts, int(record["id"])),
+        order_id=types.order_name(symbol, ts, int(record["id"])),
         symbol=symbol,
         side=Side(int(record["side"])),
         quantity=from_units(record["qty"]),
@@ -95,7 +82,7 @@ def _view(record: Any, symbols: Sequence[str]) -> Order:
         timestamp=ts,
         stop_loss=from_units(record["stop"]) if record["stop"] else None,
         take_profit=from_units(record["target"]) if record["target"] else None,
-        decision=decision_name(symbol, decision) if decision else None,
+        decision=types.decision_name(symbol, decision) if decision else None,
     )
 
 
@@ -103,8 +90,8 @@ def _record(order: Order, symbols: Sequence[str]) -> Records | None:
     # what does not come back as it was says something that the hash of its content does not cover
     record = empty(ORDER)
     try:
-        record["id"], record["ts"] = parse_order_name(order.order_id)[2], order.timestamp
-        record["decision"] = parse_decision_name(order.decision)[1] if order.decision else 0
+        record["id"], record["ts"] = types.parse_order_name(order.order_id)[2], order.timestamp
+        record["decision"] = types.parse_decision_name(order.decision)[1] if order.decision else 0
         record["qty"], record["price"] = to_units(order.quantity), to_units(order.price)
         record["stop"], record["target"] = to_units(order.stop_loss or 0), to_units(order.take_profit or 0)
         record["symbol"], record["state"] = symbols.index(order.symbol), OrderState.PENDING
@@ -112,10 +99,6 @@ def _record(order: Order, symbols: Sequence[str]) -> Records | None:
         return record if _view(record[0], symbols) == order else None
     except (NexusError, OverflowError, ValueError):
         return None
-
-
-def _hash_of(record: Records) -> int:
-    return int(compile.call(_content(), record))
 
 
 @cache

@@ -6,24 +6,27 @@ gives the same decisions for the same rows whatever the size of the blocks they 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 
 from nexus_core import ledger as books
-from nexus_core import log, plugins
+from nexus_core import listeners, log, plugins
 from nexus_core.broker import Broker
 from nexus_core.compile import closure, is_warm
-from nexus_core.config import Settings
+from nexus_core.config import Quarantine, Settings
 from nexus_core.errors import ConfigError, DataError, NexusError, NotFoundError, PluginError, hint
 from nexus_core.feed import Feed, Market
 from nexus_core.gates import Chain, Gate, Missing
 from nexus_core.ledger import Judged, Ledger, Written
+from nexus_core.listeners import Listeners
 from nexus_core.market import blocks as cutting
 from nexus_core.market.blocks import Block, Chunk
+from nexus_core.quarantine import Ward
 from nexus_core.records import Records
-from nexus_core.strategy import Strategy, StrategyLoop, state_code
+from nexus_core.strategy import OVERRUN, Strategy, StrategyLoop, state_code
+from nexus_core.styles import loop
 from nexus_core.types import Instrument, iso, to_units
 
 SECOND = 1_000_000_000
@@ -36,10 +39,11 @@ Progress = Callable[[str], None]
 
 @frozen
 class Inactive:
-    """A strategy that the run names and cannot feed."""
+    """A strategy that the run names and does without: it cannot be fed, or is broken."""
 
     name: str
     reason: str
+    state: str = "inactive"
 
 
 @define
@@ -47,14 +51,19 @@ class Engine:
     """Everything that decides, with its whole state."""
 
     market: Market
-    loops: Sequence[StrategyLoop]
+    loops: list[StrategyLoop]
     chain: Chain
     ledger: Ledger
     inactive: Sequence[Inactive] = ()
     tick: int = 0
     """Number of the next tick."""
+    rules: Quarantine = Factory(Quarantine)
+    ward: Ward = field(init=False)
     _columns: Judged = field(init=False)
     _last: int = field(default=-(2**63), init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.ward = Ward(self.loops, self.rules)
 
     def blocks(self, chunk: Chunk, size: int, stops: Sequence[int] = ()) -> Iterator[Block]:
         """Cut the next chunk into blocks that end at epoch edges, and make room for its columns."""
@@ -73,18 +82,24 @@ class Engine:
         """
         if block.tick != self.tick:
             raise ConfigError(f"engine: block of tick {block.tick} was given, tick {self.tick} is next.")
-        columns = self.decide(block)
-        yield from self.ledger.advance(block.rows, block.order, columns, told)
+        told = self.hear(told)
+        yield from self.ledger.advance(block.rows, block.order, self.decide(block), told)
         self.tick += len(block.times)
         self._last = int(block.times[-1])
 
+    def hear(self, told: Records) -> Records:
+        """Take what was told about strategies; return the rest, which is the ledger's."""
+        if not len(told):
+            return told
+        ours = told["kind"] >= OVERRUN
+        self.ward.tell(told[ours])
+        return told[~ours]
+
     def decide(self, block: Block) -> Judged:
         """Run the market pass over a block: strategies and the gates that know no portfolio."""
-        columns = self._columns
-        for k, loop in enumerate(self.loops):
-            loop.run(block.rows, block.first, block.last, columns.signals[k], columns.scores[k])
-        self.chain.judge(block, columns)
-        return columns
+        self.ward.run(block, self._columns)
+        self.chain.judge(block, self._columns)
+        return self._columns
 
     def edge(self, ts: int) -> int:
         """Return the first epoch edge at or after a time."""
@@ -97,25 +112,19 @@ class Engine:
 
     def states(self) -> dict[str, tuple[Any, str]]:
         """Return every record of state by name, with the hash of the code it belongs to."""
-        made: dict[str, tuple[Any, str]] = {
-            name: (array, "") for name, array in self.ledger.records().items()
-        }
+        made = {name: (array, "") for name, array in self.ledger.records().items()}
         made |= {f"strategy:{loop.name}": (loop.states, loop.code) for loop in self.loops}
-        return made | self.chain.records()
+        return made | self.chain.records() | {"quarantine": (self.ward.books, "")}
 
     def warm(self, progress: Progress) -> None:
         """Compile what decides, or load it from the cache; tell of what has to be compiled."""
-        jobs = [(loop.name, loop.entry, loop.warm) for loop in self.loops]
-        jobs += [
-            ("the chain", self.chain.entry, self.chain.warm),
-            ("the ledger", self.ledger.entry, self.ledger.warm),
-        ]
+        compiled: list[tuple[str, Any]] = [(loop.name, loop) for loop in self.loops if loop.entry is not None]
         cutting.warm()
-        for name, entry, warm in jobs:
-            if not is_warm(entry):
+        for name, part in [*compiled, ("the chain", self.chain), ("the ledger", self.ledger)]:
+            if not is_warm(part.entry):
                 progress(f"compiling {name}")
             try:
-                warm()
+                part.warm()
             except NexusError:
                 raise
             except Exception as error:
@@ -133,6 +142,7 @@ class Assembly:
     engine: Engine
     feed: Feed
     broker: Broker
+    listeners: Listeners
 
     @property
     def market(self) -> Market:
@@ -142,13 +152,12 @@ class Assembly:
     @property
     def code(self) -> dict[str, str]:
         """Return the hashes of the code that decides, with its parameters, by name."""
-        engine, named = self.engine, {each.number: each.name for each in self.engine.chain.places}
-        fee, slippage = self.broker.costs()
-        steps = {f"gate:{named[each.number]}": each for each in engine.chain.ledger_gates}
-        steps |= {"fee": fee, "slippage": slippage}
+        engine, chain = self.engine, self.engine.chain
+        steps = {f"gate:{chain.places[each.number].name}": each for each in chain.ledger_gates}
+        steps |= dict(zip(("fee", "slippage"), self.broker.costs(), strict=True))
         made = {name: state_code(each.step, each.params.dtype, each.params) for name, each in steps.items()}
         made |= {name: code for name, (_, code) in engine.states().items() if code}
-        return made | {"ledger": closure(engine.ledger.entry), "chain": closure(engine.chain.entry)}
+        return made | {"ledger": closure(engine.ledger.entry), "chain": closure(chain.entry)}
 
     def warm(self, progress: Progress) -> None:
         """Compile what will be used, or load it from the cache; tell of what has to be compiled."""
@@ -156,22 +165,23 @@ class Assembly:
         self.engine.warm(progress)
 
 
-def assemble(settings: Settings, trace: str | None = None) -> Assembly:
-    """Load the plugins that settings name and put an engine together."""
+def assemble(settings: Settings, trace: str | None = None, live: bool = False) -> Assembly:
+    """Load the plugins that settings name and put an engine together.
+
+    On paper a strategy that is broken is left out, in real trading nothing is.
+    """
     _warn_of_strangers(settings)
     run = settings.run
+    heard = listeners.installed(run.blocked)
     feed: Feed = _create(settings, "feeds", run.feed)
     broker: Broker = _create(settings, "brokers", run.broker)
     market = Market(tuple(Instrument(s) for s in run.symbols), run.interval * SECOND, run.seed, run.bars)
-    active, inactive = _strategies(settings, feed)
-    loops = [StrategyLoop(name, strategy, len(market.instruments)) for name, strategy in active]
-    chain = Chain(_gates(settings), len(loops), len(market.instruments), settings.risk.min_confidence)
-    fee, slippage = broker.costs()
+    loops, inactive = _strategies(settings, feed, live)
+    chain = Chain(_gates(settings, heard), len(loops), len(market.instruments), settings.risk.min_confidence)
     ledger = Ledger(
         market.instruments,
         chain.ledger_gates,
-        fee,
-        slippage,
+        *broker.costs(),
         books.rules(settings.risk, trace or settings.performance.trace, broker.on_paper),
         to_units(settings.risk.capital),
         chain.market_limits,
@@ -179,7 +189,8 @@ def assemble(settings: Settings, trace: str | None = None) -> Assembly:
         chain.layers,
         len(loops),
     )
-    return Assembly(settings, Engine(market, loops, chain, ledger, inactive), feed, broker)
+    engine = Engine(market, loops, chain, ledger, inactive, rules=settings.quarantine)
+    return Assembly(settings, engine, feed, broker, heard)
 
 
 def _first_fault(said: str) -> str:
@@ -190,41 +201,79 @@ def _first_fault(said: str) -> str:
 
 def _warn_of_strangers(settings: Settings) -> None:
     run = settings.run
-    used = {*run.strategies, *settings.risk.gates, run.feed, run.broker}
+    heard = {each.name for each in plugins.offers() if each.kind == "hooks"}
+    used = {*run.strategies, *settings.risk.gates, run.feed, run.broker, *heard}
     for name in sorted(settings.plugins.keys() - used):
         log.warning("plugins.%s: this run uses no plugin of that name.%s", name, hint(name, used))
 
 
 def _create(settings: Settings, kind: str, name: str) -> Any:
-    return plugins.create(kind, name, settings.plugins.get(name, {}))
+    return plugins.load(kind, name, settings.run.blocked)(**settings.plugins.get(name, {}))
 
 
-def _strategies(settings: Settings, feed: Feed) -> tuple[list[tuple[str, Strategy]], list[Inactive]]:
-    active: list[tuple[str, Strategy]] = []
-    inactive: list[Inactive] = []
+def _strategies(settings: Settings, feed: Feed, live: bool) -> tuple[list[StrategyLoop], list[Inactive]]:
+    active, inactive, broken = list[StrategyLoop](), list[Inactive](), list[PluginError]()
     for name in settings.run.strategies:
-        strategy: Strategy = _create(settings, "strategies", name)
-        lacking = sorted(strategy.needs - feed.offers)
-        if lacking:
-            inactive.append(Inactive(name, f"needs {', '.join(lacking)}"))
-        else:
-            active.append((name, strategy))
+        try:
+            strategy: Strategy = _create(settings, "strategies", name)
+            if lacking := sorted(strategy.needs - feed.offers):
+                inactive.append(Inactive(name, f"needs {', '.join(lacking)}"))
+            else:
+                active.append(loop(name, strategy, settings.run.symbols))
+        except (ConfigError, NotFoundError):
+            raise
+        except (Exception, SystemExit) as error:
+            text = f"strategies:{name} cannot be set up: {type(error).__name__}: {error}. Ask its author."
+            broken.append(error if isinstance(error, PluginError) else PluginError(text))
+            inactive.append(Inactive(name, str(broken[-1]), "broken"))
+    if broken and live:
+        raise broken[0]
+    if broken and not active:
+        raise broken[0]
+    for error in broken:
+        log.warning("%s The others trade without it.", error)
+    if not active:
+        reasons = "; ".join(f"{each.name} {each.reason}" for each in inactive)
+        raise ConfigError(f"{settings.run.feed} feeds no strategy of this run: {reasons}. Choose others.")
     return active, inactive
 
 
-def _gates(settings: Settings) -> list[tuple[str, Gate]]:
-    made: list[tuple[str, Gate]] = []
-    for name in settings.risk.gates:
-        try:
-            kind = plugins.load("gates", name)
-        except NotFoundError as error:
-            log.warning("%s Until then every entry is refused by it.", error)
-            made.append((name, Missing()))
-            continue
-        params: Mapping[str, Any] = settings.plugins.get(name, {})
-        if kind.setting and not hasattr(settings.risk, kind.setting):
-            raise PluginError(f"gates:{name}: follows the setting risk.{kind.setting}, which does not exist.")
-        if kind.setting and "limit" not in params:
-            params = {**params, "limit": getattr(settings.risk, kind.setting)}
-        made.append((name, kind(**params)))
+def _gates(settings: Settings, heard: Listeners) -> list[tuple[str, Gate]]:
+    made = [(name, _gate(settings, name)) for name in settings.risk.gates]
+    for who, answer in heard.call("nexus_gates", settings=settings):
+        made += _inserted(who, answer)
+    for who in heard.faults:
+        advice = "This chain would not be the one that was meant: mend it, or block it."
+        raise PluginError(f"{who} raised in nexus_gates. {advice}")
+    names = [name for name, _ in made]
+    for name, gate in made:
+        beside = gate.before or gate.after
+        if beside and beside not in names:
+            log.warning("gate %s: stands beside %s, which is not in this chain: its layer alone places it.",
+                        name, beside)  # fmt: skip
+    for twice in sorted(name for name in names if names.count(name) > 1):
+        raise PluginError(f"gate {twice} stands in the chain twice. Block the listener that adds it again.")
     return made
+
+
+def _inserted(who: str, answer: Any) -> list[tuple[str, Gate]]:
+    found: list[tuple[Any, Any]]
+    try:
+        found = [(name, gate) for name, gate in answer or ()]
+    except Exception:  # a generator may raise whatever its author forgot
+        found = [("", None)]
+    if not all(isinstance(name, str) and name and isinstance(gate, Gate) for name, gate in found):
+        raise PluginError(f"{who}: nexus_gates was {answer!r}, must be pairs of a name and a Gate.")
+    return found
+
+
+def _gate(settings: Settings, name: str) -> Gate:
+    try:
+        kind = plugins.load("gates", name, settings.run.blocked)
+    except NotFoundError as error:
+        log.warning("%s Until then every entry is refused by it.", error)
+        return Missing()
+    if kind.setting and not hasattr(settings.risk, kind.setting):
+        raise PluginError(f"gates:{name}: follows the setting risk.{kind.setting}, which does not exist.")
+    followed = {"limit": getattr(settings.risk, kind.setting)} if kind.setting else {}
+    return kind(**followed | settings.plugins.get(name, {}))

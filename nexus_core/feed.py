@@ -38,6 +38,8 @@ class Feed(Plugin, ABC):
     offers: ClassVar[set[str]] = {"bar"}
     """What its rows carry: bar, volume, quote, trade, book."""
     live: ClassVar[bool] = False
+    correlated: ClassVar[bool] = False
+    """Whether a symbol's rows depend on which others are asked for."""
 
     def warm(self) -> None:
         """Compile, or load from the cache, what making rows needs."""

@@ -7,11 +7,11 @@ need the account, row by row in the order of time. The first gate that refuses e
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from nexus_core import compile, log
 from nexus_core.errors import ConfigError, PluginError
@@ -24,8 +24,6 @@ from nexus_core.strategy import Param, Plugin, state_code
 
 PASSES = {"above": operator.le, "from": operator.lt, "below": operator.ge}
 """How a value must stand to the limit to pass, by what the gate refuses."""
-
-LAYERS = {1: "quality", 2: "signals", 3: "selection", 4: "aggregation", 5: "routing", 6: "risk"}
 
 _LAYER_2 = """
 def entry(rows, order, signals, scores, least, directions, confidences, reasons, values, limits):
@@ -154,47 +152,28 @@ class _MarketGate:
     gate: Gate
     row: int
     states: Records
-    code: str = field(init=False)
-    told: bool = field(default=False, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.code = state_code(type(self.gate).values, self.states.dtype, self.gate.params.record())
+    code: str
+    told: bool = False
 
     def ask(self, rows: Records, order: Any, judged: Judged) -> Any:
-        before = self.states.copy()
+        name, before = self.place.name, self.states.copy()
         try:
-            return self._values(rows, order, judged)
+            with np.errstate(all="ignore"):  # what a division gives must not depend on how warnings are set
+                values = self.gate.values(Columns(rows, order, judged), self.states, self.gate.params)
+            found = np.asarray(values, np.float64)
+            if found.shape == (len(order),):  # one value for many rows would depend on the size of the block
+                return found
+            raise PluginError(f"gate {name}: its values had shape {found.shape}, not one for each row.")
         except Exception as error:
             self.states[:] = before
-            self._tell(error)
-        return np.array([self._one(rows, order[n : n + 1], judged) for n in range(len(order))])
-
-    def _tell(self, error: Exception) -> None:
-        if not self.told:
+            if not self.told:
+                what = f"{type(error).__name__}: {error}"
+                log.warning("gate %s raised %s. Rows it raises on are refused.", name, what)
             self.told = True
-            name = self.place.name
-            log.warning(
-                "gate %s raised %s: %s. Rows it raises on are refused.", name, type(error).__name__, error
-            )
-
-    def _one(self, rows: Records, order: Any, judged: Judged) -> float:
+        if len(order) < 2:
+            return np.full(len(order), np.nan)
         # what raises on a row must refuse that row whatever the size of the block it came in
-        before = self.states.copy()
-        try:
-            return float(self._values(rows, order, judged)[0])
-        except Exception:
-            self.states[:] = before
-            return np.nan
-
-    def _values(self, rows: Records, order: Any, judged: Judged) -> Any:
-        with np.errstate(all="ignore"):  # what a division gives must not depend on how warnings are set
-            values = self.gate.values(Columns(rows, order, judged), self.states, self.gate.params)
-        found = np.asarray(values, np.float64)
-        if found.shape != (len(order),):  # one value for many rows would depend on the size of the block
-            raise PluginError(
-                f"gate {self.place.name}: its values had shape {found.shape}, not one for each row."
-            )
-        return found
+        return np.concatenate([self.ask(rows, order[n : n + 1], judged) for n in range(len(order))])
 
 
 class Chain:
@@ -204,37 +183,35 @@ class Chain:
         self, gates: Sequence[tuple[str, Gate]], strategies: int, symbols: int, min_confidence: float
     ) -> None:
         self._strategies, self._least = strategies, min_confidence
-        ordered = _ordered(gates)
-        market = [each for each in ordered if each[1].passes == "market"]
-        ledger = [each for each in ordered if each[1].passes == "ledger"]
         self.places = [Place(n, name, layer) for n, (name, layer) in enumerate(KERNEL_GATES)]
-        self._market = [
-            _MarketGate(
-                self._place(name, gate),
-                gate,
-                n,
-                np.repeat(np.array([record(**gate.state(gate.params))]), symbols),
-            )
-            for n, (name, gate) in enumerate(market)
-        ]
-        self.ledger_gates = [self._ledger_gate(name, gate) for name, gate in ledger]
-        self._columns = self._new(0)
+        self._market: list[_MarketGate] = []
+        self.ledger_gates: list[GateStep] = []
+        for name, gate in sorted(_ordered(gates), key=lambda each: each[1].passes == "ledger"):
+            place = Place(len(self.places), name, gate.layer, gate.refuses, gate.halves)
+            self.places.append(place)
+            if gate.passes == "market":
+                states = np.repeat(np.array([record(**gate.state(gate.params))]), symbols)
+                code = state_code(type(gate).values, states.dtype, gate.params.record())
+                self._market.append(_MarketGate(place, gate, len(self._market), states, code))
+            else:
+                facts = type(gate).step, gate.params.record(), gate.refuses, gate.halves
+                self.ledger_gates.append(GateStep(place.number, gate.layer, *facts))
+        self._columns = Judged.of(0, len(self._market), strategies)
         self.layers = np.array([each.layer for each in self.places])
         self.market_limits = np.array([each.gate.params.limit for each in self._market], np.float64)
-        self._entry = compile.entry("signals", _LAYER_2, {
+        self.entry = compile.entry("signals", _LAYER_2, {
             "LATE": LATE, "ABSENT": ABSENT, "LATE_ROW": LATE_ROW, "NO_SIGNAL": NO_SIGNAL,
             "NO_DIRECTION": NO_DIRECTION, "np": np,
         })  # fmt: skip
-        self._layer_2 = compile.Fixed(self._entry)
+        """The compiled part of the market pass."""
+        self._layer_2 = compile.Fixed(self.entry)
 
     @property
     def asked(self) -> Any:
         """Return, for each gate that can end a decision, how many market gates were asked before it ended."""
         reach = {LATE_ROW: 1, NO_SIGNAL: 1, NO_DIRECTION: 3}
-        made = np.zeros(len(self.places), np.int64)
-        for place in self.places:
-            layer = reach.get(place.number, 5)
-            made[place.number] = sum(each.place.layer <= layer for each in self._market)
+        reached = (reach.get(place.number, 5) for place in self.places)
+        made = np.array([sum(each.place.layer <= layer for each in self._market) for layer in reached])
         for each in self._market:
             made[each.place.number] = each.row + 1
         return made
@@ -246,25 +223,12 @@ class Chain:
     def columns(self, rows: int) -> Judged:
         """Return the columns for a chunk of `rows` rows, cleared; they are the same arrays at every call."""
         if rows > self._columns.directions.size:
-            self._columns = self._new(rows)
+            self._columns = Judged.of(rows, len(self._market), self._strategies)
         columns = self._columns
-        for column, value in ((columns.directions, 0), (columns.reasons, -1), (columns.values, 0.0)):
-            column[:rows] = value
-        columns.confidences[:rows] = columns.limits[:rows] = 0.0
-        columns.market[:, :rows] = np.nan
+        for column in (columns.directions, columns.confidences, columns.values, columns.limits):
+            column[:rows] = 0
+        columns.reasons[:rows], columns.market[:, :rows] = -1, np.nan
         return columns
-
-    def _new(self, rows: int) -> Judged:
-        return Judged(
-            directions=np.zeros(rows, np.int8),
-            confidences=np.zeros(rows),
-            reasons=np.zeros(rows, np.int16),
-            values=np.zeros(rows),
-            limits=np.zeros(rows),
-            market=np.zeros((len(self._market), rows)),
-            signals=np.zeros((self._strategies, rows), np.int8),
-            scores=np.zeros((self._strategies, rows)),
-        )
 
     def judge(self, block: Block, judged: Judged) -> None:
         """Run the market pass over a block whose signals and scores are in the columns."""
@@ -276,11 +240,6 @@ class Chain:
         """Compile, or load from the cache, what the market pass needs."""
         self._signals(empty(ROW, 0), np.zeros(0, np.int64), self.columns(0))
 
-    @property
-    def entry(self) -> compile.Step:
-        """Return the compiled part of the market pass."""
-        return self._entry
-
     def _signals(self, rows: Records, order: Any, judged: Judged) -> None:
         self._layer_2(
             rows, order, judged.signals, judged.scores, self._least,
@@ -288,46 +247,30 @@ class Chain:
         )  # fmt: skip
 
     def _ask(self, block: Block, judged: Judged, low: int, high: int) -> None:
-        for each in self._market:
-            if low <= each.place.layer <= high:
-                values = each.ask(block.rows, block.order, judged)
-                judged.market[each.row, block.order] = values
-                limit = self.market_limits[each.row]
-                passed = PASSES[each.place.refuses](values, limit)
-                ended = judged.reasons[block.order]
-                alive = ended < 0
-                if each.place.layer == 3:  # comes before layer 4, which ends what has no direction
-                    alive |= ended == NO_DIRECTION
-                refused = block.order[~passed & alive]
-                judged.reasons[refused], judged.limits[refused] = each.place.number, limit
-                judged.values[refused] = judged.market[each.row, refused]
-                judged.directions[refused] = 0
-
-    def _place(self, name: str, gate: Gate) -> Place:
-        place = Place(len(self.places), name, gate.layer, gate.refuses, gate.halves)
-        self.places.append(place)
-        return place
-
-    def _ledger_gate(self, name: str, gate: Gate) -> GateStep:
-        place = self._place(name, gate)
-        return GateStep(
-            place.number, gate.layer, type(gate).step, gate.params.record(), gate.refuses, gate.halves
-        )
+        for each in (gate for gate in self._market if low <= gate.place.layer <= high):
+            values = each.ask(block.rows, block.order, judged)
+            judged.market[each.row, block.order] = values
+            limit, ended = self.market_limits[each.row], judged.reasons[block.order]
+            passed, alive = PASSES[each.place.refuses](values, limit), ended < 0
+            if each.place.layer == 3:  # comes before layer 4, which ends what has no direction
+                alive |= ended == NO_DIRECTION
+            refused = block.order[~passed & alive]
+            judged.reasons[refused], judged.limits[refused] = each.place.number, limit
+            judged.values[refused] = judged.market[each.row, refused]
+            judged.directions[refused] = 0
 
 
-def _ordered(gates: Iterable[tuple[str, Gate]]) -> list[tuple[str, Gate]]:
+def _ordered(gates: Sequence[tuple[str, Gate]]) -> list[tuple[str, Gate]]:
     """Return the gates by layer, market gates first; within these as given, or before or after another."""
-    given = list(gates)
-    rooms = {name: _room(name, gate) for name, gate in given}
+    rooms = {name: _room(name, gate) for name, gate in gates}
     placed: list[tuple[str, Gate]] = []
-    waiting = sorted(given, key=lambda each: rooms[each[0]])
+    waiting = sorted(gates, key=lambda each: rooms[each[0]])
     while waiting:
         names = {name for name, _ in waiting}
         ready = [each for each in waiting if _beside(*each, rooms) not in names]
         if not ready:
-            raise ConfigError(
-                f"gates {', '.join(sorted(names))}: each waits for another. Drop a before or after."
-            )
+            stuck = ", ".join(sorted(names))
+            raise ConfigError(f"gates {stuck}: each waits for another. Drop a before or after.")
         # each comes to stand right beside the other: of several after the same one, the last goes first
         after = [each for each in ready if not each[1].before and _beside(*each, rooms)]
         for name, gate in [*(each for each in ready if each not in after), *reversed(after)]:
@@ -344,22 +287,17 @@ def _beside(name: str, gate: Gate, rooms: Mapping[str, tuple[int, bool]]) -> str
 
 def _room(name: str, gate: Gate) -> tuple[int, bool]:
     layer, passes, refuses = (getattr(gate, fact, None) for fact in ("layer", "passes", "refuses"))
-    if layer not in LAYERS or layer == 2:
-        raise ConfigError(
-            f"gate {name}: layer was {layer}, must be 1, 3, 4, 5 or 6; layer 2 is the strategies."
-        )
-    if gate.before and gate.after:
-        raise ConfigError(f"gate {name}: has before and after. Name one of them.")
-    if gate.halves and (passes, refuses == "below") != ("ledger", False):
-        raise ConfigError(
-            f"gate {name}: only a ledger gate that refuses above or from its limit can halve it."
-        )
-    if passes not in ("market", "ledger"):
-        raise ConfigError(f"gate {name}: passes was {passes!r}, must be market or ledger.")
-    if refuses not in PASSES:
-        raise ConfigError(f"gate {name}: refuses was {refuses!r}, must be {', '.join(PASSES)}.")
-    if "limit" not in type(gate).parameters():
-        raise ConfigError(f"gate {name}: has no limit. Declare limit = Param(…).")
-    if passes == "market" and layer == 6:
-        raise ConfigError(f"gate {name}: layer 6 needs the account. Set passes to ledger.")
-    return layer, passes == "ledger"
+    is_a_layer, in_ledger = layer in (1, 3, 4, 5, 6), passes == "ledger"
+    halves_wrongly = gate.halves and (not in_ledger or refuses == "below")
+    faults = {
+        f"layer was {layer}, must be 1, 3, 4, 5 or 6; layer 2 is the strategies": not is_a_layer,
+        "has before and after. Name one of them": gate.before and gate.after,
+        "only a ledger gate that refuses above or from its limit can halve it": halves_wrongly,
+        f"passes was {passes!r}, must be market or ledger": passes not in ("market", "ledger"),
+        f"refuses was {refuses!r}, must be {', '.join(PASSES)}": refuses not in PASSES,
+        "has no limit. Declare limit = Param(…)": "limit" not in type(gate).parameters(),
+        "layer 6 needs the account. Set passes to ledger": layer == 6 and not in_ledger,
+    }
+    for fault in (text for text, is_so in faults.items() if is_so):
+        raise ConfigError(f"gate {name}: {fault}.")
+    return gate.layer, in_ledger

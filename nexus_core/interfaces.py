@@ -17,19 +17,10 @@ if TYPE_CHECKING:
     from numpy import float64, void
     from numpy.typing import NDArray
 
-    from nexus_core.types import (
-        ApprovedOrder,
-        Fill,
-        MarketData,
-        Order,
-        Position,
-        RiskMetrics,
-        StrategyCategory,
-        TradingSignal,
-    )
+    from nexus_core import types
+    from nexus_core.types import ApprovedOrder, Fill, MarketData, Order, Position, RiskMetrics, TradingSignal
 
     Records: TypeAlias = NDArray[void]
-    Batch: TypeAlias = Mapping[str, Records]
 
 
 class IStrategy(ABC):
@@ -48,7 +39,7 @@ class IStrategy(ABC):
         """
 
     @abstractmethod
-    def get_category(self) -> StrategyCategory:
+    def get_category(self) -> types.StrategyCategory:
         """Return what it lives on. Called at any time; the answer never changes."""
 
     @abstractmethod

@@ -9,10 +9,12 @@ byte was changed since is not believed.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sqlite3
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -114,7 +116,7 @@ class Commit:
     run_hash: str
 
 
-class Journal(IStore):
+class Journal(IStore, AbstractContextManager["Journal"]):
     """The journal of one run, open for writing or for reading."""
 
     def __init__(self, folder: Path, *, write: bool = False) -> None:
@@ -123,11 +125,13 @@ class Journal(IStore):
             raise _unbegun(folder)
         with ExitStack() as opened:
             if write:
-                opened.enter_context(closing(_locked(folder)))
+                _lock(folder, opened)
             with self._careful():
                 if (folder / FILE).exists() and 0 < (size := (folder / FILE).stat().st_size) < _LEAST:
                     raise self._damaged(f"it was cut to {size} bytes")
                 self._db = opened.enter_context(closing(_connected(folder / FILE, write)))
+                if write:
+                    self._db.executescript("pragma journal_mode=wal; pragma synchronous=full")
                 _migrate(self._db, folder, write)
                 self._seq, self._events, self._sums = self._standing()
             self._reached = reached(folder)
@@ -139,19 +143,14 @@ class Journal(IStore):
         """Write a batch whole, wait until it is on the disk, and return its sequence number."""
         seq, events = self._seq + 1, self._events + sum(len(each) for each in batch.events)
         sums = dict(self._sums)
-        with self._careful():
+        # the connection commits at the end of the block, or rolls back
+        with self._careful(), self._db:
             self._mark(batch.tick)
             self._db.execute("begin immediate")
-            try:
-                self._insert(seq, batch, sums)
-                line = (seq, batch.tick, batch.ts, events, batch.decisions, batch.run_hash)
-                _add(sums, "commits", line)
-                self._db.execute("insert into commits values (?,?,?,?,?,?,?)", (*line, json.dumps(sums)))
-                self._db.execute("commit")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    self._db.execute("rollback")
-                raise
+            self._insert(seq, batch, sums)
+            line = (seq, batch.tick, batch.ts, events, batch.decisions, batch.run_hash)
+            _add(sums, "commits", line)
+            self._db.execute("insert into commits values (?,?,?,?,?,?,?)", (*line, json.dumps(sums)))
         self._seq, self._events, self._sums = seq, events, sums
         return seq
 
@@ -159,36 +158,30 @@ class Journal(IStore):
         # written over in place, by one call: a kill leaves the old number or the new one
         if tick > self._reached:
             file = os.open(self.folder / REACHED, os.O_WRONLY | os.O_CREAT, 0o644)
-            try:
-                os.write(file, b"%020d" % tick)
-            finally:
-                os.close(file)
+            with open(file, "wb", buffering=0) as stream:
+                stream.write(b"%020d" % tick)
             self._reached = tick
 
     def _insert(self, seq: int, batch: Batch, sums: dict[str, int]) -> None:
         run = self._db.execute
         for records in batch.events:
-            raw, size, numbers = records.tobytes(), records.itemsize, records["seq"].tolist()
+            raw = records.tobytes()
             _add(sums, "events", (raw,))
-            self._db.executemany(
-                "insert into events values (?,?,?)",
-                [
-                    (number, ts, raw[n * size : (n + 1) * size])
-                    for n, (number, ts) in enumerate(zip(numbers, records["ts"].tolist(), strict=True))
-                ],
-            )
-        for decisions, verdicts, opinions in batch.traces:
-            if len(decisions):
-                parts = (decisions.tobytes(), verdicts.tobytes(), opinions.tobytes())
+            each_raw = np.frombuffer(raw, f"V{records.itemsize}").tolist()
+            rows = zip(records["seq"].tolist(), records["ts"].tolist(), each_raw, strict=True)
+            self._db.executemany("insert into events values (?,?,?)", rows)
+        for trace in batch.traces:
+            if len(times := trace[0]["ts"]):
+                parts = [records.tobytes() for records in trace]
                 _add(sums, "traces", parts)
-                span = (int(decisions["ts"].min()), int(decisions["ts"].max()))
-                run("insert into traces values (null,?,?,?,?,?)", (*span, *parts))
+                row = (int(times.min()), int(times.max()), *parts)
+                run("insert into traces values (null,?,?,?,?,?)", row)
         for each in batch.inputs:
             _add(sums, "inputs", (each.tick, each.record, each.why))
             run("insert into inputs values (null,?,?,?)", (each.tick, each.record, each.why))
-        for order, content in batch.approvals:
-            _add(sums, "approvals", (order, content))
-            run("insert into approvals (order_id, content) values (?,?)", (order, content))
+        for approval in batch.approvals:
+            _add(sums, "approvals", approval)
+            run("insert into approvals (order_id, content) values (?,?)", approval)
         if batch.snapshot is not None:
             state, kept = batch.snapshot, "select seq from snapshots order by seq desc limit ?"
             run("insert into snapshots values (?,?,?,?)", (seq, batch.tick, state, crc32(state, batch.tick)))
@@ -196,49 +189,40 @@ class Journal(IStore):
 
     def mark_sent(self, order: int, content: bytes) -> bool:
         """Mark a committed approval as sent, on the disk; False where none of that content is left unsent."""
+        query = "update approvals set sent = 1 where order_id = ? and content = ? and sent = 0"
         with self._careful():
-            done = self._db.execute(
-                "update approvals set sent = 1 where order_id = ? and content = ? and sent = 0",
-                (order, content),
-            )
-        return done.rowcount == 1
+            return self._db.execute(query, (order, content)).rowcount == 1
 
     # -- reading ----------------------------------------------------------------------------------
 
     def approval(self, order: int) -> tuple[bytes, bool] | None:
         """Return an order's approved content and whether it was sent, or None where it was never approved."""
-        for content, sent in self._rows("select content, sent from approvals where order_id = ?", order):
-            return content, bool(sent)
-        return None
+        query = "select content, sent from approvals where order_id = ?"
+        return next(((content, bool(sent)) for content, sent in self._rows(query, order)), None)
 
     def last(self) -> Commit | None:
         """Return the newest commit, or None in a new journal."""
-        return next(self._commits("desc limit 1"), None)
+        return next(self.commits(newest_first=True), None)
 
-    def commits(self) -> Iterator[Commit]:
-        """Yield every commit in order."""
-        return self._commits("asc")
+    def commits(self, newest_first: bool = False) -> Iterator[Commit]:
+        """Yield every commit in order, or the newest first."""
+        order = "desc" if newest_first else "asc"
+        query = f"select {_SUMMED['commits']} from commits order by seq {order}"
+        return (Commit(*row) for row in self._rows(query))
 
     def events(self, first: int = 1, last: int | None = None) -> Records:
         """Return events `first` to `last` by sequence number, both included."""
-        rows = self._rows(
-            "select cast(record as blob) from events where seq >= ? and seq <= ? order by seq",
-            first, 2**62 if last is None else last,
-        )  # fmt: skip
-        return self._records(b"".join(row[0] for row in rows), EVENT)
+        query = "select cast(record as blob) from events where seq between ? and ? order by seq"
+        rows = self._rows(query, first, 2**62 if last is None else last)
+        return self._read(b"".join(row[0] for row in rows), EVENT)
 
     def traces(self, newest_first: bool = False, at: int | None = None) -> Iterator[Trace]:
         """Yield decisions, verdicts and opinions, a block at a time; `at` keeps the blocks around a time."""
-        where, values = ("where first <= ? and last >= ?", (at, at)) if at is not None else ("", ())
-        order = "desc" if newest_first else "asc"
         blobs = ", ".join(f"cast({each} as blob)" for each in ("decisions", "verdicts", "opinions"))
-        query = f"select {blobs} from traces {where} order by seq {order}"
-        for decisions, verdicts, opinions in self._rows(query, *values):
-            yield (
-                self._records(decisions, DECISION),
-                self._records(verdicts, VERDICT),
-                self._records(opinions, OPINION),
-            )
+        order = "desc" if newest_first else "asc"
+        query = f"select {blobs} from traces where ifnull(? between first and last, 1) order by seq {order}"
+        for row in self._rows(query, at):
+            yield self._read(row[0], DECISION), self._read(row[1], VERDICT), self._read(row[2], OPINION)
 
     def inputs(self) -> list[Input]:
         """Return everything that came from outside, in order."""
@@ -264,17 +248,14 @@ class Journal(IStore):
                 _add(sums, table, row)
             if sums[table] != self._sums[table]:
                 raise self._damaged(f"its {table} are not those that were written")
-        for count, newest in self._rows("select count(*), ifnull(max(seq), 0) from events"):
-            if (count, newest) != (self._events, self._events):
-                raise self._damaged(f"it has {count} events up to {newest}, and should have {self._events}")
+        for held, newest in self._rows("select count(*), ifnull(max(seq), 0) from events"):
+            if (held, newest) != (self._events, self._events):
+                raise self._damaged(f"it has {held} events up to {newest}, and should have {self._events}")
         self.snapshot()
 
     def close(self) -> None:
         """Close the file and give up the lock."""
         self._opened.close()
-
-    def __enter__(self) -> Journal:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -288,11 +269,7 @@ class Journal(IStore):
                     raise self._damaged("a value is missing")
                 yield row
 
-    def _commits(self, order: str) -> Iterator[Commit]:
-        for row in self._rows(f"select {_SUMMED['commits']} from commits order by seq {order}"):
-            yield Commit(*row)
-
-    def _records(self, raw: bytes, dtype: np.dtype[np.void]) -> Records:
+    def _read(self, raw: bytes, dtype: np.dtype[np.void]) -> Records:
         if len(raw) % dtype.itemsize:
             raise self._damaged("a record is not whole")
         return np.frombuffer(raw, dtype)
@@ -318,16 +295,11 @@ class Journal(IStore):
             unnamed = sqlite3.SQLITE_CORRUPT if isinstance(error, sqlite3.OperationalError) else 0
             if getattr(error, "sqlite_errorcode", unnamed) & 0xFF in _BROKEN:
                 raise self._damaged(str(error)) from error
-            raise JournalError(self._failed(error)) from error
-
-    def _failed(self, error: Exception) -> str:
-        name = self.folder.name
-        if self._write:
-            return (
-                f"{name}: the journal could not be written ({error}). Nothing of this block counts as done; "
-                f"make room, lift the lock or get the right to write, then nexus run --resume {name}."
-            )
-        return f"{name}: the journal could not be read ({error}). See what holds or hides it, then try again."
+            name, what = self.folder.name, f"read ({error}). See what holds or hides it, then try again."
+            if self._write:
+                advice = f"make room, lift the lock or get the right to write, then nexus run --resume {name}"
+                what = f"written ({error}). Nothing of this block counts as done; {advice}."
+            raise JournalError(f"{name}: the journal could not be {what}") from error
 
     def _damaged(self, what: str) -> DamagedError:
         name = self.folder.name
@@ -341,85 +313,64 @@ def _add(sums: dict[str, int], table: str, values: Sequence[Any]) -> None:
 
 
 def _connected(path: Path, write: bool) -> sqlite3.Connection:
-    if not write:
-        # without a folder to write in, no helper file can be made; without a log of changes, none is needed
-        still = not os.access(path.parent, os.W_OK) and not path.with_name(f"{FILE}-wal").exists()
-        uri = f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
-        return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=PATIENCE)
-    db = sqlite3.connect(path, isolation_level=None, timeout=PATIENCE)
-    try:
-        db.execute("pragma journal_mode=wal")
-        db.execute("pragma synchronous=full")
-    except sqlite3.Error:
-        db.close()
-        raise
-    return db
+    if write:
+        return sqlite3.connect(path, isolation_level=None, timeout=PATIENCE)
+    # without a folder to write in, no helper file can be made; without a log of changes, none is needed
+    still = not os.access(path.parent, os.W_OK) and not path.with_name(f"{FILE}-wal").exists()
+    uri = f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=PATIENCE)
 
 
 def _migrate(db: sqlite3.Connection, folder: Path, write: bool) -> None:
     version, newest = db.execute("pragma user_version").fetchone()[0], len(MIGRATIONS)
     if version and db.execute("pragma application_id").fetchone()[0] != _MARK + version:
         raise sqlite3.OperationalError("its schema is none of ours")
+    name = folder.name
+    found = f"{name}: the journal has schema {version}, this Nexus"
     if version > newest:
-        raise JournalError(
-            f"{folder.name}: the journal has schema {version}, this Nexus knows {newest}. Upgrade nexus-core."
-        )
+        raise JournalError(f"{found} knows {newest}. Upgrade nexus-core.")
     if version == 0 and not write:
         raise _unbegun(folder)
     if version < newest and not write:
-        raise JournalError(
-            f"{folder.name}: the journal has schema {version}, this Nexus writes {newest}. "
-            f"Bring it up to date with nexus run --resume {folder.name}."
-        )
+        raise JournalError(f"{found} writes {newest}. Bring it up to date with nexus run --resume {name}.")
     for number in range(version, newest):
         marks = f"pragma user_version = {number + 1};pragma application_id = {_MARK + number + 1}"
         db.executescript(f"begin immediate;{MIGRATIONS[number]};{marks};commit;")
 
 
 def _unbegun(folder: Path) -> JournalError:
-    return JournalError(
-        f"{folder.name}: has no journal in {folder} yet. Begin it with nexus run --resume {folder.name}."
-    )
+    name = folder.name
+    return JournalError(f"{name}: has no journal in {folder} yet. Begin it with nexus run --resume {name}.")
 
 
-def _locked(folder: Path) -> sqlite3.Connection:
+def _lock(folder: Path, opened: ExitStack) -> None:
     # a lock of its own leaves readers free, and goes with the process that held it
-    lock: sqlite3.Connection | None = None
     try:
         lock = sqlite3.connect(folder / LOCK, isolation_level=None, timeout=0.2)
-        lock.execute("begin exclusive")
+        opened.enter_context(closing(lock)).execute("begin exclusive")
     except sqlite3.Error as error:
-        if lock is not None:
-            lock.close()
-        if _is_busy(error):
-            raise JournalError(
-                f"{folder.name}: another process is writing this run. Stop it first."
-            ) from error
-        raise JournalError(
-            f"{folder.name}: no journal can be written in {folder} ({error}). Give yourself the right to "
-            "write there, or name another folder with --out."
-        ) from error
-    return lock
+        why = "another process is writing this run. Stop it first."
+        if not _is_busy(error):
+            advice = "Give yourself the right to write there, or name another folder with --out."
+            why = f"no journal can be written in {folder} ({error}). {advice}"
+        raise JournalError(f"{folder.name}: {why}") from error
 
 
 def reached(folder: Path) -> int:
     """Return the tick that the run's commits reached at the most, even if its journal cannot be read."""
-    try:
+    with suppress(OSError, ValueError):
         return int((folder / REACHED).read_bytes())
-    except (OSError, ValueError):
-        return 0
+    return 0
 
 
 def is_going(folder: Path) -> bool:
     """Tell whether some process is writing this run."""
-    if not (folder / LOCK).is_file():
-        return False
     uri = f"{(folder / LOCK).resolve().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True, timeout=0.0)) as lock:
-        try:
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=0.0)) as lock:
             lock.execute("select count(*) from sqlite_master").fetchone()
-        except sqlite3.Error as error:
-            return _is_busy(error)
+    except sqlite3.Error as error:
+        return _is_busy(error)
     return False
 
 
@@ -429,13 +380,11 @@ def _is_busy(error: sqlite3.Error) -> bool:
 
 def set_aside(folder: Path) -> Path:
     """Move a damaged journal out of the way, and return where it lies now."""
-    number = 1
-    while (folder / f"{FILE}.damaged-{number}").exists():
-        number += 1
+    aside = next(path for n in count(1) if not (path := folder / f"{FILE}.damaged-{n}").exists())
     for ending in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
-            (folder / f"{FILE}{ending}").rename(folder / f"{FILE}.damaged-{number}{ending}")
-    return folder / f"{FILE}.damaged-{number}"
+            (folder / f"{FILE}{ending}").rename(f"{aside}{ending}")
+    return aside
 
 
 # -- snapshots --------------------------------------------------------------------------------------
@@ -457,17 +406,12 @@ def unpack(packed: bytes, states: Mapping[str, tuple[Any, str]]) -> list[str]:
     at, foreign = 8 + size, dict.fromkeys(states)
     for name, (layout, shape, code) in json.loads(packed[8 : 8 + size]).items():
         array, wanted = states.get(name, (None, ""))
-        length = _length(layout, shape)
         if array is not None and (layout, shape, code) == (_layout(array), list(array.shape), wanted):
             array[...] = np.frombuffer(packed, array.dtype, array.size, at).reshape(shape)
             del foreign[name]
-        at += length
+        at += int(layout.split(" ", 1)[0]) * math.prod(shape)
     return list(foreign)
 
 
 def _layout(array: Any) -> str:
     return f"{array.itemsize} {array.dtype!r}"
-
-
-def _length(layout: str, shape: Sequence[int]) -> int:
-    return int(layout.split(" ", 1)[0]) * int(np.prod(shape, dtype=np.int64))

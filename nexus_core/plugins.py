@@ -1,14 +1,17 @@
 """Plugins by entry point: found without importing anything, loaded one at a time when asked for.
 
 A named thing is `<kind>:<name>`, offered by one distribution. Two that offer the same are an error naming
-both: neither the metadata nor the loader would say a word.
+both: neither the metadata nor the loader would say a word. `NEXUS_PLUGINS` names the only ones that may be
+loaded, by name, by key or by distribution; empty, it lets none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Container
 from functools import cache
-from importlib.metadata import Distribution, EntryPoint, distributions
+from importlib.metadata import EntryPoint, distributions, requires
 from typing import Any
 
 from attrs import field, frozen
@@ -16,9 +19,16 @@ from attrs import field, frozen
 from nexus_core import API
 from nexus_core.errors import NotFoundError, PluginError, hint
 
-KINDS = ("strategies", "gates", "feeds", "brokers", "commands")
+KINDS = ("strategies", "gates", "feeds", "brokers", "commands", "hooks")
+ONLY = "NEXUS_PLUGINS"
 
-_BASES = {"strategies": "Strategy", "gates": "Gate", "feeds": "Feed", "brokers": "Broker"}
+SINGULAR: dict[str, str] = dict(
+    zip(KINDS, ("strategy", "gate", "feed", "broker", "command", "listener"), strict=True)
+)
+"""One of each kind, as distributions and commands name it."""
+
+LOADED = {"strategies": "Strategy", "gates": "Gate", "feeds": "Feed", "brokers": "Broker"}
+"""The kinds whose plugins are classes, each with the class they derive from."""
 
 
 @frozen
@@ -37,6 +47,15 @@ class Offer:
         """Return `<kind>:<name>`."""
         return f"{self.kind}:{self.name}"
 
+    @property
+    def package(self) -> str:
+        """Return the top-level module it lives in."""
+        return self.point.module.partition(".")[0]
+
+    def is_among(self, names: Container[str]) -> bool:
+        """Tell whether it is named, by its name, its key or its distribution."""
+        return any(each in names for each in (self.name, self.key, self.distribution))
+
 
 @cache
 def offers() -> tuple[Offer, ...]:
@@ -46,56 +65,70 @@ def offers() -> tuple[Offer, ...]:
         for point in distribution.entry_points:
             kind = point.group.removeprefix("nexus.")
             if point.group.startswith("nexus.") and kind in KINDS:
-                name, summary = (_fact(distribution, each) for each in ("Name", "Summary"))
+                facts = distribution.metadata  # it has no get
+                name, summary = (facts[each] if each in facts else "" for each in ("Name", "Summary"))  # noqa: SIM401
                 # a distribution may lie twice on the path; the first one found is the one that is imported
                 offer = Offer(kind, point.name, name, distribution.version, summary, point)
                 found.setdefault((kind, point.name, name), offer)
     return tuple(found[key] for key in sorted(found))
 
 
-def find(kind: str, name: str) -> Offer:
-    """Return the one offer of a name, or say what is installed, or who clashes."""
+def blocked(offer: Offer, names: Container[str] = ()) -> str:
+    """Return what blocks a plugin, the settings' names or the environment; empty where nothing does."""
+    if offer.is_among(names):
+        return "run.blocked"
+    only = os.environ.get(ONLY)
+    free = only is None or offer.is_among([each.strip() for each in only.split(",")])
+    return "" if free else ONLY
+
+
+def find(kind: str, name: str, names: Container[str] = ()) -> Offer:
+    """Return the one offer of a name that is not blocked, or say what is installed, or who clashes."""
     same_kind = [offer for offer in offers() if offer.kind == kind]
     matches = [offer for offer in same_kind if offer.name == name]
     if not matches:
-        names = [offer.name for offer in same_kind]
-        listed = ", ".join(names) or "none"
-        raise NotFoundError(f"{kind}:{name} is not installed.{hint(name, names)} Installed {kind}: {listed}.")
-    if len(matches) > 1:
-        both = " and by ".join(f"{offer.distribution} {offer.version}" for offer in matches)
-        raise PluginError(f"{kind}:{name} is offered by {both}. Remove one of them.")
-    return matches[0]
+        known = dict.fromkeys(offer.name for offer in same_kind)
+        listed = ", ".join(known) or "none"
+        text = f"{kind}:{name} is not installed.{hint(name, known)} Installed {kind}: {listed}."
+        raise NotFoundError(text + _advice(kind, name))
+    free = [offer for offer in matches if not blocked(offer, names)]
+    if not free:
+        what = blocked(matches[0], names)
+        raise PluginError(f"{kind}:{name} is blocked by {what}. Take it out of there, or do without it.")
+    if len(free) > 1:
+        both = " and by ".join(f"{offer.distribution} {offer.version}" for offer in free)
+        raise PluginError(
+            f"{kind}:{name} is offered by {both}. Remove one of them, or block one: "
+            f"--set run.blocked={free[-1].distribution}"
+        )
+    return free[0]
 
 
-def load(kind: str, name: str) -> type[Any]:
+def _advice(kind: str, name: str) -> str:
+    """Return how to install a plugin of the official set; nothing of any other."""
+    standard = [each for each in requires("nexus-core") or () if "standard" in each]
+    own = f"nexus-{SINGULAR[kind]}-{name}"
+    if any(re.match(rf"{own}\b(?!-)", each) for each in standard):
+        return f" Install it: nexus plugins install {own}, or the whole set: 'nexus-core[standard]'."
+    return ""
+
+
+def load(kind: str, name: str, names: Container[str] = ()) -> type[Any]:
     """Import one plugin and check that it says which interface it was written for."""
     import nexus_core
 
-    offer, base = find(kind, name), _BASES[kind]
-    loaded = imported(offer)
+    offer, base = find(kind, name, names), LOADED[kind]
+    loaded, who = imported(offer), f"{offer.key} of {offer.distribution}"
     if not (isinstance(loaded, type) and issubclass(loaded, getattr(nexus_core, base))):
-        raise PluginError(
-            f"{offer.key} of {offer.distribution} was {loaded!r}, must be a class. Its author derives it "
-            f"from nexus_core.{base}."
-        )
+        advice = f"Its author derives it from nexus_core.{base}."
+        raise PluginError(f"{who} was {loaded!r}, must be a class. {advice}")
     api = vars(loaded).get("nexus_api")
     if not isinstance(api, int):
-        raise PluginError(
-            f"{offer.key} of {offer.distribution} declares no nexus_api. Its author adds nexus_api = {API}."
-        )
+        raise PluginError(f"{who} declares no nexus_api. Its author adds nexus_api = {API}.")
     if api > API:
-        raise PluginError(f"{offer.key} needs interface {api}, this Nexus has {API}. Upgrade nexus-core.")
+        raise PluginError(f"{who} needs interface {api}, this Nexus has {API}. Upgrade nexus-core.")
     loaded.name = name
     return loaded
-
-
-def create(kind: str, name: str, params: Mapping[str, Any]) -> Any:
-    """Load one plugin and make it with these parameters."""
-    return load(kind, name)(**params)
-
-
-def _fact(distribution: Distribution, name: str) -> str:
-    return distribution.metadata[name] if name in distribution.metadata else ""  # noqa: SIM401  (it has no get)
 
 
 def imported(offer: Offer) -> Any:
@@ -108,8 +141,10 @@ def imported(offer: Offer) -> Any:
     try:
         manager: Any = DriverManager(group, offer.name, invoke_on_load=False)
     except (Exception, SystemExit) as error:
+        missing = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
+        advice = f"Install what offers {missing}." if missing else "Install it anew, or ask its author."
         raise PluginError(
             f"{offer.key} of {offer.distribution} {offer.version} cannot be imported: "
-            f"{type(error).__name__}: {error}. Install it anew, or ask its author."
+            f"{type(error).__name__}: {error}. {advice}"
         ) from error
     return manager.driver

@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import secrets
-import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ from typing import Any
 
 from nexus_core import API, __version__, log
 from nexus_core.errors import JournalError, NotFoundError, hint
+from nexus_core.folders import homes
 
 MANIFEST = "run.json"
 
@@ -28,9 +28,8 @@ def home(out: Path | None = None) -> Path:
     candidates = _candidates(out)
     fit = next((folder for folder in candidates if _is_writable(folder)), None)
     if fit is None and out is not None:
-        raise JournalError(
-            f"{out}: runs cannot be kept there, the folder cannot be written. Name another with --out."
-        )
+        what = "runs cannot be kept there, the folder cannot be written"
+        raise JournalError(f"{out}: {what}. Name another with --out.")
     if fit is None:
         fit = Path(tempfile.mkdtemp(prefix="nexus-runs-"))
         log.warning("no folder for runs can be written: %s goes with the machine. Set NEXUS_HOME.", fit)
@@ -80,8 +79,8 @@ def manifest(run: Path) -> dict[str, Any]:
 
 def versions() -> dict[str, Any]:
     """Return which code runs here."""
-    python = ".".join(str(part) for part in sys.version_info[:3])
-    return {"nexus": __version__, "api": API, "python": python, "machine": platform.machine()}
+    python, machine = platform.python_version(), platform.machine()
+    return {"nexus": __version__, "api": API, "python": python, "machine": machine}
 
 
 def _write(path: Path, text: str) -> None:
@@ -101,16 +100,4 @@ def _is_writable(folder: Path) -> bool:
 
 
 def _candidates(out: Path | None) -> list[Path]:
-    if out is not None:
-        return [out]
-    named = os.environ.get("NEXUS_HOME")
-    found = [Path(named) / "runs"] if named else []
-    with suppress(RuntimeError):
-        if sys.platform == "win32":
-            base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
-        elif sys.platform == "darwin":
-            base = Path.home() / "Library/Application Support"
-        else:
-            base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
-        found.append(base / "nexus" / "runs")
-    return found
+    return [each / "runs" for each in homes()] if out is None else [out]

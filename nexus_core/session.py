@@ -8,9 +8,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from types import FrameType
+from typing import Any
 
 import numpy as np
 from attrs import Factory, define, field
@@ -21,12 +21,13 @@ from nexus_core.config import Settings
 from nexus_core.engine import Assembly, Engine, assemble
 from nexus_core.errors import JournalError
 from nexus_core.journal import Batch, Commit, DamagedError, Input, Journal
-from nexus_core.ledger import Written
 from nexus_core.ledger.orders import FILL
 from nexus_core.market.blocks import Block
-from nexus_core.records import EVENT, UNIT, Records
+from nexus_core.news import News
+from nexus_core.records import EVENT, Records
 from nexus_core.safety import Control, as_events
-from nexus_core.types import Instrument, Mode, Outcome, to_units
+from nexus_core.strategy import QUARANTINE
+from nexus_core.types import Instrument, Mode, Outcome, half_even, to_units
 from nexus_core.watch import watched
 
 OnCommit = Callable[[Batch], None]
@@ -51,10 +52,14 @@ class Session:
     """Tick before which no waiting request is taken up: up to it, all was decided without."""
     reasons: Counter[int] = Factory(Counter[int])
     """How many of the decisions kept in the trace each gate ended."""
+    news: News = field(init=False)
     finished: bool = field(default=False, init=False)
     """Whether the market's last tick was played."""
     _stopping: bool = field(default=False, init=False)
-    _commits: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        engine = self.engine
+        self.news = News(self.assembly.listeners, self.folder.name, engine.market, engine.chain.places)
 
     @property
     def engine(self) -> Engine:
@@ -67,27 +72,35 @@ class Session:
         Between two blocks it sleeps for `pause` seconds.
         """
         # where requests were taken up before, should the run be played again from an earlier tick
-        stops = sorted(
-            {self.reached, *(each.tick for each in self.control.taken_up() if each.tick is not None)}
-        )
-        with self._stop_on_signals():
-            for block in self._watched(self._blocks(stops)):
+        stops = sorted({self.reached, *(each.tick or 0 for each in self.control.taken_up())})
+        if pause or self.assembly.feed.live:
+            self.engine.ward.guard()
+        told = self.assembly.listeners
+        if told.heard("nexus_trade_closed"):
+            self.news.told_of(self.journal.events())
+        told.call("nexus_start", run=self.folder.name, settings=self.assembly.settings)
+        with self._stop_on_signals(), self._farewell():
+            for number, block in enumerate(self._watched(self._blocks(self.engine, stops)), 1):
                 batch = self._advance(block)
-                self._commits += 1
-                if self._commits % self.assembly.settings.performance.snapshot_every == 0:
+                if number % self.assembly.settings.performance.snapshot_every == 0:
                     batch.snapshot = journals.pack(self.engine.states())
                 self.journal.commit(batch)
+                self.news.tell(batch)
                 on_commit(batch)
                 self._sleep(pause)
                 if self._stopping:
                     break
             else:
                 self.finished = True
-        self._snapshot()
+            last, saved = self.journal.last(), self.journal.snapshot()
+            if last is not None and (saved is None or saved[0] < last.tick):
+                self._save(last)
 
     def restore(self) -> None:
         """Bring the engine to where the journal ends, and prove that it is there."""
         self.journal.check()
+        if runs.manifest(self.folder)["gates"] != _gates(self.engine):
+            raise JournalError(f"{self.folder.name}: has other gates now than when it began. {GO_ON}")
         last, saved = self.journal.last(), self.journal.snapshot()
         if last is None:
             if self.reached and (text := changed(self.folder, self.assembly)):
@@ -96,17 +109,15 @@ class Session:
         if saved is not None:
             tick, state = saved
             foreign = journals.unpack(state, self.engine.states())
-            if foreign:
-                self._rebuild(foreign, tick, last)
+            self._rebuild(foreign, tick, last)
             self.engine.tick = tick
             if foreign:
                 self._save(last)
         self._replay(last)
         if self.engine.tick != last.tick or self.engine.ledger.run_hash != last.run_hash:
-            raise JournalError(
-                f"{self.folder.name}: playing again to tick {last.tick} ended at {self.engine.tick} with "
-                f"another run hash. {changed(self.folder, self.assembly) or GO_ON}"
-            )
+            found = f"playing again to tick {last.tick} ended at {self.engine.tick} with another run hash"
+            why = changed(self.folder, self.assembly) or GO_ON
+            raise JournalError(f"{self.folder.name}: {found}. {why}")
         self._prove_portfolio()
         for decisions, _, _ in self.journal.traces():
             self._count(decisions)
@@ -118,58 +129,49 @@ class Session:
 
     # -- playing ----------------------------------------------------------------------------------
 
-    def _blocks(self, stops: Sequence[int] = ()) -> Iterator[Block]:
-        for chunk in self.assembly.feed.chunks(self.assembly.market, self.engine.tick):
-            yield from self.engine.blocks(chunk, self.block, stops)
+    def _blocks(self, engine: Engine, stops: Sequence[int]) -> Iterator[Block]:
+        for chunk in self.assembly.feed.chunks(self.assembly.market, engine.tick):
+            yield from engine.blocks(chunk, self.block, stops)
 
     def _watched(self, blocks: Iterator[Block]) -> Iterator[Block]:
         seconds = self.assembly.settings.execution.stale_after
         why = f"the feed was silent for {seconds:g} s"
-        if not self.assembly.feed.live:
-            return blocks
 
         def pause() -> None:
             if self.engine.ledger.account["mode"][0] in (Mode.NORMAL, Mode.REDUCED):
                 safety.ask(self.folder, Mode.PAUSED, why, "circuit breaker")
 
-        return watched(blocks, seconds, pause)
+        return watched(blocks, seconds, pause) if self.assembly.feed.live else blocks
 
     def _advance(self, block: Block) -> Batch:
         engine = self.engine
         requests = self.control.due(block.tick, waiting=block.tick >= self.reached)
         self.control.take_up(requests, block.tick)
         before_first_row = int(block.times[0]) - engine.market.interval
-        told = as_events(requests, before_first_row)
+        told = as_events(requests, before_first_row, [loop.name for loop in engine.loops])
         batch = Batch(block.tick + len(block.times), int(block.times[-1]), "", 0)
-        batch.inputs = [
-            Input(block.tick, told[n].tobytes(), f"{r.who}: {r.why}") for n, r in enumerate(requests)
-        ]
+        said = [(told[n], f"{each.who}: {each.why}") for n, each in enumerate(requests)]
         for written in engine.advance(block, told):
-            self._keep(batch, written)
+            if len(written.events):
+                batch.events.append(_copied(written.events))
+            if len(written.decisions):
+                parts = _copied(written.decisions), _copied(written.verdicts), _copied(written.opinions)
+                batch.traces.append(parts)
+                self._count(written.decisions)
+        notices = sorted(engine.ward.notices, key=lambda each: each.record["ts"][0])
+        said += [(each.record, each.why) for each in notices]
+        batch.inputs = [Input(block.tick, record.tobytes(), why) for record, why in said]
+        engine.ward.notices.clear()
         batch.run_hash, batch.decisions = engine.ledger.run_hash, int(engine.ledger.account["decisions"][0])
         return batch
-
-    def _keep(self, batch: Batch, written: Written) -> None:
-        if len(written.events):
-            batch.events.append(_copied(written.events))
-        if len(written.decisions):
-            parts = _copied(written.decisions), _copied(written.verdicts), _copied(written.opinions)
-            batch.traces.append(parts)
-            self._count(written.decisions)
 
     def _count(self, decisions: Records) -> None:
         counted = np.bincount(decisions["reason"][decisions["outcome"] != Outcome.APPROVED] + 1)
         self.reasons.update({n - 1: int(count) for n, count in enumerate(counted) if count})
 
-    def _snapshot(self) -> None:
-        last, saved = self.journal.last(), self.journal.snapshot()
-        if last is not None and (saved is None or saved[0] < last.tick):
-            self._save(last)
-
     def _save(self, last: Commit) -> None:
-        batch = Batch(last.tick, last.ts, last.run_hash, last.decisions)
-        batch.snapshot = journals.pack(self.engine.states())
-        self.journal.commit(batch)
+        state = journals.pack(self.engine.states())
+        self.journal.commit(Batch(last.tick, last.ts, last.run_hash, last.decisions, snapshot=state))
 
     def _sleep(self, seconds: float) -> None:
         # in short naps: whoever asks the process to stop does not wait for the next bar
@@ -178,64 +180,81 @@ class Session:
             time.sleep(min(left, NAP))
 
     @contextmanager
+    def _farewell(self) -> Generator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.news.alert("broke off", f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            self.assembly.listeners.call("nexus_stop", run=self.folder.name, finished=self.finished)
+
+    @contextmanager
     def _stop_on_signals(self) -> Generator[None]:
-        def stop(_number: int, _frame: FrameType | None) -> None:
+        def stop(*_: object) -> None:
             self._stopping = True
 
         # signals reach the main thread only; played elsewhere, a run is stopped by whoever holds that thread
         mine = threading.current_thread() is threading.main_thread()
         numbers = (signal.SIGINT, signal.SIGTERM) if mine else ()
-        kept = {number: signal.signal(number, stop) for number in numbers}
-        try:
+        with ExitStack() as kept:
+            for number in numbers:
+                kept.callback(signal.signal, number, signal.signal(number, stop))
             yield
-        finally:
-            for number, handler in kept.items():
-                signal.signal(number, handler)
 
     # -- going on after a crash -------------------------------------------------------------------
 
     def _replay(self, last: Commit) -> None:
+        for block, told in self._again(self.engine, last.tick):
+            for _ in self.engine.advance(block, told):
+                pass
+        self.engine.ward.notices.clear()
+
+    def _again(self, engine: Engine, end: int) -> Iterator[tuple[Block, Records]]:
+        """Cut an engine's blocks up to a tick as they were; yield each with what it was told."""
         told: dict[int, list[bytes]] = {}
         for each in self.journal.inputs():
             told.setdefault(each.tick, []).append(each.record)
-        for block in self._blocks(sorted({*told, last.tick})):
-            if block.tick >= last.tick:
+        for block in self._blocks(engine, sorted({*told, end})):
+            if block.tick >= end:
                 return
-            inputs = np.frombuffer(b"".join(told.get(block.tick, [])), EVENT).copy()
-            for _ in self.engine.advance(block, inputs):
-                pass
+            events = np.frombuffer(b"".join(told.get(block.tick, [])), EVENT).copy()
+            # faults are found again: a quarantine needs no telling
+            yield block, events[events["kind"] != QUARANTINE]
 
     def _rebuild(self, foreign: Sequence[str], tick: int, last: Commit) -> None:
+        opaque = [k for k, loop in enumerate(self.engine.loops) if loop.opaque]
         names = ", ".join(foreign)
-        if tick != last.tick or any(":" not in name for name in foreign):
-            raise JournalError(
-                f"{self.folder.name}: {names} changed since the snapshot, and {last.tick - tick} ticks after "
-                f"it were decided by the old code. {GO_ON}"
-            )
-        log.info("%s changed since the snapshot: its state is built again from the first row", names)
+        if foreign and (tick != last.tick or any(":" not in name for name in foreign)):
+            old = f"{last.tick - tick} ticks after it were decided by the old code"
+            what = f"{names} changed since the snapshot, and {old}"
+            raise JournalError(f"{self.folder.name}: {what}. {GO_ON}")
+        if foreign:
+            log.info("%s changed since the snapshot: its state is built again from the first row", names)
+        elif not opaque:
+            return
+        # another engine takes its market pass from the first row
         scratch = assemble(self.assembly.settings).engine
-        for chunk in self.assembly.feed.chunks(self.assembly.market, 0):
-            for block in scratch.blocks(chunk, self.block, [tick]):
-                if block.tick >= tick:
-                    break
-                scratch.decide(block)
-                scratch.tick = block.tick + len(block.times)
-            if scratch.tick >= tick:
-                break
+        for block, told in self._again(scratch, tick):
+            scratch.hear(told)
+            scratch.decide(block)
+            scratch.tick = block.tick + len(block.times)
         built, states = scratch.states(), self.engine.states()
         for name in foreign:
             states[name][0][...] = built[name][0]
+        for k in opaque:
+            self.engine.loops[k] = scratch.loops[k]
 
     def _prove_portfolio(self) -> None:
-        events = self.journal.events()
-        cash, held = portfolio(
-            events, to_units(self.assembly.settings.risk.capital), self.engine.market.instruments
-        )
-        ledger = self.engine.ledger
-        if cash != int(ledger.account["cash"][0]) or held != ledger.positions["qty"].tolist():
-            raise JournalError(
-                f"{self.folder.name}: the journal's fills do not add up to the portfolio. {GO_ON}"
-            )
+        ledger, capital = self.engine.ledger, to_units(self.assembly.settings.risk.capital)
+        found = portfolio(self.journal.events(), capital, self.engine.market.instruments)
+        if found != (int(ledger.account["cash"][0]), ledger.positions["qty"].tolist()):
+            what = "the journal's fills do not add up to the portfolio"
+            raise JournalError(f"{self.folder.name}: {what}. {GO_ON}")
+
+
+def _gates(engine: Engine) -> list[list[Any]]:
+    return [[each.name, each.layer, each.refuses] for each in engine.chain.places]
 
 
 def _copied(records: Records) -> Records:
@@ -251,13 +270,8 @@ def portfolio(events: Records, capital: int, instruments: Sequence[Instrument]) 
     rows: list[tuple[int, int, int, int, int]] = fills[["symbol", "side", "qty", "price", "fee"]].tolist()
     for symbol, side, qty, price, fee in rows:
         held[symbol] += side * qty
-        cash -= side * _half_even(price * qty * instruments[symbol].multiplier) + fee
+        cash -= side * half_even(price * qty * instruments[symbol].multiplier) + fee
     return cash, held
-
-
-def _half_even(product: int) -> int:
-    whole, rest = divmod(product, UNIT)
-    return whole + (rest > UNIT // 2 or (rest == UNIT // 2 and whole & 1))
 
 
 def begin(home: Path, assembly: Assembly, block: int | None = None) -> Session:
@@ -273,7 +287,7 @@ def begin(home: Path, assembly: Assembly, block: int | None = None) -> Session:
         "recording": assembly.feed.recording(assembly.market),
         "strategies": [loop.name for loop in engine.loops],
         "inactive": {each.name: each.reason for each in engine.inactive},
-        "gates": [[each.name, each.layer, each.refuses] for each in engine.chain.places],
+        "gates": _gates(engine),
         "plugins": {o.key: f"{o.distribution} {o.version}" for o in plugins.offers() if o.key in named},
         "code": assembly.code,
     }
@@ -290,12 +304,7 @@ def resume(folder: Path, block: int | None, progress: Callable[[str], None]) -> 
     assembly = assemble(settings)
     assembly.warm(progress)
     try:
-        session = _opened(folder, assembly, block)
-        try:
-            session.restore()
-        except JournalError:
-            session.close()
-            raise
+        return _opened(folder, assembly, block, restored=True)
     except DamagedError as error:
         assembly = assemble(settings)
         if text := changed(folder, assembly):
@@ -303,18 +312,19 @@ def resume(folder: Path, block: int | None, progress: Callable[[str], None]) -> 
         aside = journals.set_aside(folder)
         log.warning("%s It is kept as %s; the run is played again from its first row.", error, aside.name)
         assembly.warm(progress)
-        session = _opened(folder, assembly, block)
-    return session
+        return _opened(folder, assembly, block)
 
 
-def _opened(folder: Path, assembly: Assembly, block: int | None) -> Session:
+def _opened(folder: Path, assembly: Assembly, block: int | None, restored: bool = False) -> Session:
     size = block or assembly.settings.performance.block
-    journal = Journal(folder, write=True)
-    try:
-        return Session(folder, assembly, journal, Control(folder), size, journals.reached(folder))
-    except JournalError:
-        journal.close()
-        raise
+    with ExitStack() as opened:
+        journal = opened.enter_context(Journal(folder, write=True))
+        control = opened.enter_context(closing(Control(folder)))
+        session = Session(folder, assembly, journal, control, size, journals.reached(folder))
+        if restored:
+            session.restore()
+        opened.pop_all()
+    return session
 
 
 def changed(folder: Path, assembly: Assembly) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import math
+import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +13,12 @@ from nexus_core import compile
 from nexus_core.errors import ConfigError, PluginError, hint
 from nexus_core.records import ABSENT, ROW, Records
 from nexus_core.steps.tool import record
+
+FAULT = ABSENT + 1
+"""How a loop marks the row of an answer outside the contract; whoever counts faults makes it absent."""
+
+OVERRUN, QUARANTINE, RELEASE = 16, 17, 18
+"""Kinds of event that concern strategies; `reason` is the strategy's place in the run."""
 
 
 class Param:
@@ -28,20 +33,17 @@ class Param:
 
     def checked(self, who: str, value: Any) -> bool | int | float:
         """Return `value` as this parameter's type, or raise with what is allowed and what it means."""
-        if isinstance(self.default, bool):
-            if not isinstance(value, bool):
-                raise ConfigError(
-                    f"{who}: parameter {self.name} was {value!r}, must be true or false. {self.help}."
-                )
-            return value
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigError(f"{who}: parameter {self.name} was {value!r}, must be a number. {self.help}.")
         whole = isinstance(self.default, int)
-        if math.isnan(value) or not self.low <= value <= self.high or (whole and value != int(value)):
-            kind = "a whole number in" if whole else "in"
-            bounds = f"{kind} [{self.low}, {self.high}]"
-            raise ConfigError(f"{who}: parameter {self.name} was {value!r}, must be {bounds}. {self.help}.")
-        return int(value) if whole else float(value)
+        if isinstance(self.default, bool):
+            fits, wanted = isinstance(value, bool), "true or false"
+        elif isinstance(value, bool) or not isinstance(value, int | float):
+            fits, wanted = False, "a number"
+        else:
+            fits = self.low <= value <= self.high and not (whole and value != int(value))
+            wanted = f"{'a whole number in' if whole else 'in'} [{self.low}, {self.high}]"
+        if not fits:
+            raise ConfigError(f"{who}: parameter {self.name} was {value!r}, must be {wanted}. {self.help}.")
+        return value if isinstance(value, bool) else int(value) if whole else float(value)
 
 
 class Parameters:
@@ -49,6 +51,10 @@ class Parameters:
 
     def __init__(self, values: Mapping[str, bool | int | float]) -> None:
         self.__dict__.update(values)
+
+    def by_name(self) -> dict[str, bool | int | float]:
+        """Return the values by name."""
+        return dict(self.__dict__)
 
     def record(self) -> Records:
         """Return the values as an array of one record, for steps."""
@@ -64,27 +70,24 @@ class Plugin:
     def __init__(self, **given: Any) -> None:
         who = self.name or type(self).__name__
         declared = self.parameters()
-        for key in given:
-            if key not in declared:
-                raise ConfigError(f"{who}: unknown parameter {key}.{hint(key, declared)}")
-        self.params: Any = Parameters(
-            {k: p.checked(who, given.get(k, p.default)) for k, p in declared.items()}
-        )
+        for unknown in (each for each in given if each not in declared):
+            raise ConfigError(f"{who}: unknown parameter {unknown}.{hint(unknown, declared)}")
+        checked = {name: each.checked(who, given.get(name, each.default)) for name, each in declared.items()}
+        self.params: Any = Parameters(checked)
 
     @classmethod
     def parameters(cls) -> dict[str, Param]:
         """Return the declared parameters by name."""
-        found = {
-            k: v for base in reversed(cls.__mro__) for k, v in vars(base).items() if isinstance(v, Param)
-        }
-        return {k: v for k, v in found.items() if isinstance(getattr(cls, k), Param)}
+        parts = [each for base in reversed(cls.__mro__) for each in vars(base).items()]
+        return {k: v for k, v in parts if isinstance(v, Param) and isinstance(getattr(cls, k), Param)}
 
 
 class Strategy(Plugin):
     """A strategy: sees one row after another, keeps a state record, and answers `(signal, score)`.
 
-    A subclass declares facts as class attributes and writes `state(params)` and `step(row, state, params)`
-    as static methods. The signal is one of -2, -1, 0, 1, 2; the score lies in [0, 1].
+    A subclass declares facts as class attributes. It writes `state(params)` and `step(row, state, params)` as
+    static methods, which are compiled; or, in plain Python, `signal(window)`. The signal is one of -2, -1, 0,
+    1, 2; the score lies in [0, 1].
     """
 
     category: ClassVar[str]
@@ -93,6 +96,11 @@ class Strategy(Plugin):
     """Rows before which it is absent. A property may compute it from the parameters."""
     horizon: int = 60
     """Rows until a signal is judged."""
+    at_work: ClassVar[Any] = None
+    """The loop that takes it through the rows, where it is written in a style of somebody's own."""
+    mirror: ClassVar[str] = "price"
+    """What turns the market upside down for it, so that its signals turn too: `price` (p to 2 p0 - p), `log`
+    (log price negated), or a sentence that says why nothing does."""
 
     @staticmethod
     def state(params: Any) -> Mapping[str, Any]:
@@ -104,10 +112,15 @@ class Strategy(Plugin):
         """Take one row, change the state, and answer signal and score."""
         raise PluginError("a strategy has no step. Write step(row, state, params) as a static method.")
 
+    def signal(self, window: Any) -> tuple[float, float]:
+        """Answer signal and score from the latest `warmup` rows, and from nothing else."""
+        raise PluginError("a strategy has no signal. Write signal(window), or a step.")
+
 
 _LOOP = """
 def entry(rows, first, last, states, parameters, warmup, signals, scores):
     params = parameters[0]
+    faults = 0
     for symbol in range(first.size):
         state = states[symbol]
         for i in range(first[symbol], last[symbol]):
@@ -116,56 +129,61 @@ def entry(rows, first, last, states, parameters, warmup, signals, scores):
             if state.rows <= warmup:
                 signals[i] = ABSENT
                 scores[i] = 0.0
-            elif 0.0 <= score <= 1.0 and -2 <= signal <= 2:
+                continue
+            if 0.0 <= score <= 1.0 and -2 <= signal <= 2:
                 signals[i] = signal
                 scores[i] = score
-                if signals[i] != signal:  # 1.5 is no signal
-                    state.faults += 1
-                    signals[i] = ABSENT
-                    scores[i] = 0.0
-            else:
-                state.faults += 1
-                signals[i] = ABSENT
-                scores[i] = 0.0
+                if signals[i] == signal:  # 1.5 is no signal
+                    continue
+            state.faults += 1
+            faults += 1
+            signals[i] = FAULT
+            scores[i] = 0.0
+    return faults
 """
 
 
 class StrategyLoop:
     """A strategy at work on the symbols of a run: its states, and the compiled loop over a block."""
 
+    opaque: ClassVar[bool] = False
+    """Whether it remembers more than its states say."""
+    entry: compile.Step | None
+    """The generated loop, where there is one."""
+
     def __init__(self, name: str, strategy: Strategy, symbols: int) -> None:
         self.name, self.strategy = name, strategy
-        own = record(**strategy.state(strategy.params))
-        first = record(rows=0, faults=0, own=own)
-        self.states: Records = np.repeat(np.array([first]), symbols)
+        self._first: Any = np.array([record(rows=0, faults=0, own=record(**strategy.state(strategy.params)))])
+        self.states: Records = np.repeat(self._first, symbols)
         self.parameters = strategy.params.record()
         self.warmup = int(strategy.warmup)
-        bindings = {"step": type(strategy).step, "ABSENT": ABSENT}
-        self.entry = compile.entry(_safe(name), _LOOP, bindings)
+        bindings = {"step": type(strategy).step, "ABSENT": ABSENT, "FAULT": FAULT}
+        self.entry = compile.entry(re.sub(r"\W", "_", name), _LOOP, bindings)
         self._run = compile.Fixed(self.entry)
-        self.code = state_code(type(strategy).step, first.dtype, self.parameters)
+        self.code = state_code(type(strategy).step, self.states.dtype, self.parameters)
 
-    def run(self, rows: Records, first: Any, last: Any, signals: Any, scores: Any) -> None:
-        """Take rows `first[s]` to `last[s]` of every symbol s; write a signal and a score for each."""
-        self._run(rows, first, last, self.states, self.parameters, self.warmup, signals, scores)
+    def run(self, rows: Records, first: Any, last: Any, signals: Any, scores: Any) -> int:
+        """Take rows `first[s]` to `last[s]` of every symbol s; write a signal and a score for each.
+
+        Return how many answers were outside the contract; those rows are marked FAULT.
+        """
+        return self._run(rows, first, last, self.states, self.parameters, self.warmup, signals, scores)
 
     def warm(self) -> None:
         """Compile, or load from the cache, by running over no rows."""
         none = np.zeros(len(self.states), np.int64)
         self.run(np.zeros(0, ROW), none, none, np.zeros(0, np.int8), np.zeros(0))
 
+    def reset(self) -> None:
+        """Forget all rows, as before the first."""
+        self.states[:] = self._first
+
     def faults(self) -> int:
-        """Return how many answers so far were outside the contract and counted as absent."""
+        """Return how many answers so far were outside the contract."""
         return int(self.states["faults"].sum())
 
 
 def state_code(step: compile.Step, dtype: np.dtype[Any], parameters: Records) -> str:
     """Return the hash that says whether a saved state belongs to this code, layout and parameters."""
-    digest = hashlib.sha256(compile.closure(step).encode())
-    digest.update(repr((dtype.descr, parameters.tolist())).encode())
-    return digest.hexdigest()[:32]
-
-
-@lru_cache(maxsize=1024)
-def _safe(name: str) -> str:
-    return "".join(c if c.isalnum() else "_" for c in name)
+    depends = f"{compile.closure(step)}{(dtype.descr, parameters.tolist())!r}"
+    return hashlib.sha256(depends.encode()).hexdigest()[:32]

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from enum import IntEnum, StrEnum, auto
-from typing import Any, Literal, SupportsIndex, TypeAlias
+from typing import Any, Literal, SupportsIndex, TypeAlias, cast
 
-from attrs import Factory, asdict, field, frozen
+from attrs import Attribute, Converter, Factory, asdict, field, frozen
 
 from nexus_core.errors import ConfigError, DataError, UsageError
 
@@ -62,11 +62,7 @@ class SignalType(IntEnum):
     @classmethod
     def of(cls, value: float) -> SignalType:
         """Return the type of a signal value: the strongest one it reaches; NaN is neutral."""
-        if value >= 1:
-            return cls.STRONG_BUY if value >= 2 else cls.BUY
-        if value <= -1:
-            return cls.STRONG_SELL if value <= -2 else cls.SELL
-        return cls.NEUTRAL
+        return cls.NEUTRAL if math.isnan(value) else cls(math.trunc(min(max(value, -2), 2)))
 
 
 class Side(IntEnum):
@@ -134,8 +130,7 @@ def to_units(value: Number | SupportsIndex, what: str = "a value") -> int:
     """
     plain = value if isinstance(value, float | Decimal | str) else operator.index(value)
     try:
-        rounded = _EXACT.quantize(Decimal(plain, _EXACT), _STEP)
-        units = int(_EXACT.scaleb(rounded, 8))
+        units = int(_EXACT.scaleb(_EXACT.quantize(Decimal(plain, _EXACT), _STEP), 8))
     except (InvalidOperation, ValueError):
         units = _INT64.stop
     if units not in _INT64:
@@ -149,24 +144,26 @@ def from_units(units: SupportsIndex) -> Decimal:
     return _EXACT.scaleb(Decimal(operator.index(units)), -8)
 
 
-def _number(name: str) -> Callable[[Number], Decimal]:
-    def convert(value: Number) -> Decimal:
-        text = str(value)  # of a float the digits as written, not its binary expansion
-        try:
-            exact = from_units(to_units(text, f"instrument: {name}"))
-        except DataError as error:
-            raise ConfigError(str(error)) from None
-        if exact != Decimal(text):
-            raise ConfigError(
-                f"instrument: {name} was {text}; the finest is 1e-8 (finer prices: per = 1000)."
-            )
-        return exact
-
-    return convert
+def half_even(product: int) -> int:
+    """Return a product of two amounts in units, which is in units squared, in units: half to even."""
+    whole, rest = divmod(product, UNIT)
+    return whole + (rest > UNIT // 2 or (rest == UNIT // 2 and whole & 1))
 
 
-def _copy(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(metadata)
+def _decimal(value: Number, field: Attribute[Decimal]) -> Decimal:
+    # of a float the digits as written, not its binary expansion
+    text, what = str(value), f"instrument: {field.name}"
+    try:
+        exact = from_units(to_units(text, what))
+    except DataError as error:
+        raise ConfigError(str(error)) from None
+    if exact != Decimal(text):
+        raise ConfigError(f"{what} was {text}; the finest is 1e-8 (finer prices: per = 1000).")
+    return exact
+
+
+# attrs hands over the field too; whoever makes an instrument gives one value
+_NUMBER = cast("Callable[[Number], Decimal]", Converter(_decimal, takes_field=True))
 
 
 def _nan_as_none(value: float) -> float | None:
@@ -197,7 +194,7 @@ class MarketData:
     data_type: MarketDataType = MarketDataType.TRADE
     sequence_num: int = 0
     source: str = ""
-    metadata: Mapping[str, Any] = field(factory=dict[str, Any], converter=_copy, hash=False)
+    metadata: Mapping[str, Any] = field(factory=dict[str, Any], converter=dict[str, Any], hash=False)
 
     @property
     def mid_price(self) -> float:
@@ -228,7 +225,7 @@ class TradingSignal:
     symbol: str
     timestamp: int  # nanoseconds UTC
     strategy: str
-    metadata: Mapping[str, Any] = field(factory=dict[str, Any], converter=_copy, hash=False)
+    metadata: Mapping[str, Any] = field(factory=dict[str, Any], converter=dict[str, Any], hash=False)
 
     def __attrs_post_init__(self) -> None:
         if not 0 <= self.confidence <= 1:
@@ -309,17 +306,17 @@ class Instrument:
     """
 
     symbol: str
-    tick: Decimal = field(default=_STEP, converter=_number("tick"))  # of the quoted price
-    lot: Decimal = field(default=_STEP, converter=_number("lot"))  # of the quantity
-    min_notional: Decimal = field(default=Decimal(0), converter=_number("min_notional"))  # in quote currency
+    tick: Decimal = field(default=_STEP, converter=_NUMBER)  # of the quoted price
+    lot: Decimal = field(default=_STEP, converter=_NUMBER)  # of the quantity
+    min_notional: Decimal = field(default=Decimal(0), converter=_NUMBER)  # in quote currency
     multiplier: int = 1  # whole units of the underlying in one of quantity
     inverse: bool = False  # settled in the base currency
     base: str = field(default=Factory(lambda self: _currency(self, 0), takes_self=True))
     quote: str = field(default=Factory(lambda self: _currency(self, 1), takes_self=True))
     settle: str = field(default=Factory(lambda i: i.base if i.inverse else i.quote, takes_self=True))
-    maker_fee: Decimal = field(default=_FEE, converter=_number("maker_fee"))  # a rebate is negative
-    taker_fee: Decimal = field(default=_FEE, converter=_number("taker_fee"))  # a fraction of the notional
-    margin_rate: Decimal = field(default=Decimal(1), converter=_number("margin_rate"))  # 1 is fully funded
+    maker_fee: Decimal = field(default=_FEE, converter=_NUMBER)  # a rebate is negative
+    taker_fee: Decimal = field(default=_FEE, converter=_NUMBER)  # a fraction of the notional
+    margin_rate: Decimal = field(default=Decimal(1), converter=_NUMBER)  # 1 is fully funded
     per: int = 1  # the price is for this many: 1,000 where a tick would be finer than 1e-8
     calendar: str = "crypto"
     shortable: bool = True
@@ -380,6 +377,19 @@ class Fill:
 
 
 @frozen
+class Trade:
+    """A position from its first fill to the one that closed it; money in the settlement currency."""
+
+    symbol: str
+    side: Side
+    quantity: Decimal  # the most that was held
+    profit: Decimal  # after fees
+    fees: Decimal
+    opened: int  # nanoseconds UTC
+    closed: int
+
+
+@frozen
 class Position:
     """What is held of a symbol: long above 0, short below; results in the settlement currency."""
 
@@ -423,8 +433,6 @@ class Decision:
 
 
 _SECOND = 1_000_000_000
-_MINUTE = 60 * _SECOND
-_DAY = 86_400 * _SECOND
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:(?<=:\d\d:\d\d)\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)?)?", re.A
@@ -467,8 +475,8 @@ def utc_session(ts_ns: int) -> tuple[int, int, int]:
     A day holds the instants after its midnight, up to and with the next one: 00:00 is the close of the day
     that ends. The id is the days from 1970-01-01 to the session's start; the minute counts add up to 1440.
     """
-    session = (ts_ns - 1) // _DAY
-    minute = (ts_ns - session * _DAY) // _MINUTE
+    session, elapsed = divmod(ts_ns - 1, 86_400 * _SECOND)
+    minute = (elapsed + 1) // (60 * _SECOND)
     return session, minute, 1440 - minute
 
 

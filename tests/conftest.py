@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-from nexus_core import plugins
+from nexus_core import cli, plugins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +44,8 @@ def own_messages() -> Iterator[None]:
     logger = logging.getLogger("nexus")
     kept = logger.handlers, logger.propagate, logger.level
     yield
-    logger.handlers, logger.propagate, logger.level = kept
+    logger.handlers, logger.propagate = kept[:2]
+    logger.setLevel(kept[2])
 
 
 @pytest.fixture
@@ -61,6 +62,45 @@ def shelf(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return a folder of packages, first on the path of this process and of those it starts."""
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    before = set(sys.modules)
+    plugins.offers.cache_clear()
+    yield folder
+    plugins.offers.cache_clear()
+    for name in set(sys.modules) - before:
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(folder)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def install(path: Path) -> Callable[..., None]:
+    """Return a function that lays down a distribution with a module and its entry points."""
+
+    def lay(distribution, points, text=None, version="1.0", summary="A package of a test.", under=path):
+        stem = distribution.replace("-", "_")
+        info = under / f"{stem}-{version}.dist-info"
+        info.mkdir(parents=True)
+        about = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
+        (info / "METADATA").write_text(about + (f"Summary: {summary}\n" if summary else ""))
+        groups = {}
+        for key, value in points.items():
+            kind, name = key.split(":")
+            groups.setdefault(kind, []).append(f"{name} = {value}")
+        lines = [line for kind, rows in groups.items() for line in (f"[nexus.{kind}]", *rows)]
+        (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+        if text is not None:
+            (under / f"{stem}.py").write_text(text)
+        plugins.offers.cache_clear()
+
+    return lay
+
+
+@pytest.fixture
 def sets(shelf: Any) -> Callable[..., list[str]]:
     """Return a function that gives the settings of a lively run as section.key=value, changed by keywords."""
     run = {"run.feed": "walk", "run.strategies": "swing", "run.symbols": "A-USD,B-USD,C-USD"}
@@ -72,6 +112,30 @@ def sets(shelf: Any) -> Callable[..., list[str]]:
         return [f"{key}={value}" for key, value in chosen.items()]
 
     return made
+
+
+@pytest.fixture
+def lively(sets: Callable[..., list[str]], request: pytest.FixtureRequest) -> Callable[..., list[str]]:
+    """Return a function that gives the options of a lively run, of the module's BARS unless told."""
+
+    def made(bars: int = request.module.BARS, **changes: Any) -> list[str]:
+        return [f"--set={each}" for each in sets(bars, **changes)]
+
+    return made
+
+
+@pytest.fixture
+def nexus(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[Any, str, str]]:
+    """Return a function that runs a command here: exit code, standard output, standard error."""
+
+    def call(*arguments: Any) -> tuple[Any, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main([str(each) for each in arguments])
+        said = capsys.readouterr()
+        return stop.value.code, said.out, said.err
+
+    return call
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from nexus_core import cli, errors, runs
+from nexus_core import errors, runs
 from nexus_core.compile import JIT
 from nexus_core.errors import Exit
 from nexus_core.journal import FILE, Journal, is_going
@@ -27,20 +27,6 @@ NEXUS = [sys.executable, "-c", "from nexus_core.cli import main; main()"]
 def scratch(tmp_path, monkeypatch):
     """Let no settings file of the folder the tests were begun in be found."""
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def nexus(capsys):
-    """Return what runs a command in this process: its exit code, standard output and standard error."""
-
-    def call(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(each) for each in arguments])
-        said = capsys.readouterr()
-        return stop.value.code, said.out, said.err
-
-    return call
 
 
 @pytest.fixture
@@ -66,12 +52,6 @@ def strict(text):
         raise ValueError(f"{word} is no JSON")
 
     return json.loads(text, parse_constant=refuse)
-
-
-@pytest.fixture
-def lively(sets):
-    """Return the options of a short run that trades."""
-    return lambda **changes: [f"--set={each}" for each in sets(BARS, **changes)]
 
 
 @pytest.fixture

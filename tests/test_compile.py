@@ -12,6 +12,7 @@ import pytest
 
 from nexus_core import compile
 from nexus_core.errors import NexusError
+from nexus_core.upkeep.cache import prune
 
 # -- a package of somebody else's, run in processes of their own ------------------------------------
 
@@ -422,10 +423,10 @@ def test_prune_deletes_what_was_not_loaded_for_so_many_days(fresh):
         os.utime(fresh / name, (seen, seen))
     (fresh / "file").write_text("")
     os.utime(fresh / "file", (0, 0))
-    assert compile.prune() == 2
+    assert prune() == 2
     assert {path.name for path in fresh.iterdir()} == {"new", "young", "file"}
-    assert compile.prune(days=1) == 1
-    assert compile.prune(days=1) == 0
+    assert prune(days=1) == 1
+    assert prune(days=1) == 0
 
 
 @pytest.mark.jit
@@ -435,7 +436,7 @@ def test_loading_an_entry_keeps_its_folder_from_being_pruned(fresh, monkeypatch)
     os.utime(folder, (0, 0))
     monkeypatch.setattr(compile, "_entries", {})
     compile.entry("add", ADD, {"GAIN": 7})
-    assert compile.prune() == 0
+    assert prune() == 0
 
 
 @pytest.fixture

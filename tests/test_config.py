@@ -53,6 +53,8 @@ WHOLE = {
     "run.seed": (0, 2**63 - 1),
     "run.bars": (1, COUNT),
     "run.interval": (1, YEAR),
+    "quarantine.faults": (1, 1000),
+    "quarantine.rows": (1, COUNT),
 }
 REAL = {
     "risk.capital": (0, MONEY, "(]"),
@@ -70,6 +72,7 @@ REAL = {
     "execution.max_slippage": (0, 1, "[]"),
     "execution.min_fill_percentage": (0, 1, "[]"),
     "execution.stale_after": (0, YEAR, "(]"),
+    "quarantine.budget": (0, 3600, "(]"),
     "monitoring.latency_alert_ms": (0, 86_400_000, "(]"),
     "security.clock_drift": (0, YEAR, "[]"),
 }
@@ -87,7 +90,7 @@ CHOICES = {
 }
 FLAGS = ("risk.allow_short", "risk.brackets", "monitoring.enable_metrics", "security.enable_authentication")
 NAMES = {"run.feed": "synthetic", "run.broker": "paper"}
-LISTS = {"run.strategies": 1, "run.symbols": 1, "risk.gates": 0}
+LISTS = {"run.strategies": 1, "run.symbols": 1, "risk.gates": 0, "run.blocked": 0}
 
 # What must move along, so that a bound is met alone and not a rule between two settings.
 BESIDE = {
@@ -175,6 +178,7 @@ def test_the_defaults():
             "stale_after": 10.0,
             "allocation": "configured",
         },
+        "quarantine": {"faults": 3, "rows": 100, "budget": 0.05},
         "monitoring": {
             "enable_metrics": True,
             "metrics_interval": 30,
@@ -195,6 +199,7 @@ def test_the_defaults():
             "seed": 7,
             "bars": 10_000,
             "interval": 60,
+            "blocked": [],
             "clock": "bar",
         },
         "plugins": {},

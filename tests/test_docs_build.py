@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import sys
 import textwrap
@@ -10,7 +11,9 @@ from typing import Annotated, Any
 import pytest
 import typer
 
-from nexus_core import config
+from nexus_core import config, plugins
+from nexus_core.listeners import HOOKS
+from nexus_core.testing.contract import Check, Grade
 
 SOURCE = Path(__file__).parent.parent / "docs" / "build.py"
 
@@ -106,6 +109,63 @@ def test_a_named_block_is_saved_and_not_run(build, tmp_path):
     assert (tmp_path / "a" / "b.py").read_text() == "1 / 0"
 
 
+PROJECT = """
+[project]
+name = "nexus-strategy-two-words"
+version = "0.2.0"
+description = "Says nothing"
+readme = "README.md"
+dependencies = ["nexus-core>=0.1"]
+
+[project.entry-points."nexus.strategies"]
+one = "nexus_strategy_two_words:One"
+other = "nexus_strategy_two_words:Other"
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    folder = tmp_path / "made"
+    (folder / "nexus_strategy_two_words").mkdir(parents=True)
+    (folder / "nexus_strategy_two_words" / "__init__.py").write_text("SAID = 1\n")
+    (folder / "pyproject.toml").write_text(PROJECT)
+    (folder / "README.md").write_text("One and other.\n")
+    return folder
+
+
+def test_an_installed_project_is_found_by_the_blocks_that_follow_and_follows_edits(build, tmp_path, project):
+    assert build.run(block(build, "console", "$ false", "install=made"), tmp_path) == ""
+    code = "import nexus_strategy_two_words as made\nassert made.SAID == {}"
+    assert build.run(block(build, "python", code.format(1)), tmp_path) == ""
+    (project / "nexus_strategy_two_words" / "__init__.py").write_text("SAID = 1 + 1\n")
+    assert build.run(block(build, "python", code.format(2)), tmp_path) == ""
+
+
+def test_an_installed_project_has_the_metadata_of_its_pyproject(build, tmp_path, project):
+    for _ in range(2):
+        build.install(project, tmp_path / "site")
+    (found,) = importlib.metadata.distributions(path=[str(tmp_path / "site")])
+    about: Any = found.metadata
+    assert (about["Name"], found.version, about["Summary"]) == (
+        "nexus-strategy-two-words",
+        "0.2.0",
+        "Says nothing",
+    )
+    assert found.requires == ["nexus-core>=0.1"]
+    assert about.get_payload() == "One and other.\n"
+    assert {each.name: each.value for each in found.entry_points.select(group="nexus.strategies")} == {
+        "one": "nexus_strategy_two_words:One",
+        "other": "nexus_strategy_two_words:Other",
+    }
+
+
+def test_a_bare_project_can_be_installed(build, tmp_path):
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "bare"\nversion = "1"\n')
+    build.install(tmp_path, tmp_path / "site")
+    (found,) = importlib.metadata.distributions(path=[str(tmp_path / "site")])
+    assert (found.metadata["Name"], len(found.entry_points), found.requires) == ("bare", 0, None)
+
+
 @pytest.mark.parametrize(("language", "words"), [("python", ("norun",)), ("text", ()), ("", ())])
 def test_other_blocks_are_left_alone(build, tmp_path, language, words):
     assert build.run(block(build, language, "1 / 0", *words), tmp_path) == ""
@@ -153,6 +213,50 @@ def test_the_commands_page_walks_the_tree_and_leaves_out_what_is_hidden(build):
     assert "How many." in page
     assert "default: 5" in page
     assert "Do not show" not in page
+
+
+def test_the_hooks_page_has_every_hook_with_its_arguments_and_what_is_in_them(build):
+    page = build.hooks_page()
+    assert [line[3:] for line in page.splitlines() if line.startswith("## ")] == [*HOOKS, "What is told"]
+    assert "    nexus_fill(run: str, fill: Fill)\n\nTake note that an order filled" in page
+    assert "**Fill.** A trade of ours" in page
+    assert "`side: Side`" in page
+    assert "**Verdict.**" in page
+    assert "**Position.**" not in page  # no hook tells of one
+
+
+def test_the_groups_page_has_every_group_with_base_template_and_contract(build):
+    page = build.groups_page()
+    heads = [line for line in page.splitlines() if line.startswith("## ")]
+    assert heads == [f"## nexus.{kind}" for kind in plugins.KINDS]
+    strategies = page[page.index("## nexus.strategies") : page.index("## nexus.gates")]
+    for said in (
+        "`nexus_core.Strategy`",
+        'mine = "nexus_strategy_mine:Mine"',
+        "nexus new strategy mine",
+        "StrategyContract",
+    ):
+        assert said in strategies
+    assert 'mine = "nexus_listener_mine"\n' in page
+
+
+def test_the_checks_page_has_number_grade_and_title_by_kind(build):
+    def check(number, grade, title):
+        return Check(number, grade, title, lambda _: "", lambda _: None)
+
+    page = build.checks_page(
+        {
+            "gates": [check("NX-G77", Grade.GOLD, "Is | quick")],
+            "strategies": [check("NX-S77", Grade.SILVER, "Is")],
+        }
+    )
+    assert page.index("## strategies") < page.index("| NX-S77 | silver | Is |") < page.index("## gates")
+    assert "| NX-G77 | gold | Is \\| quick |" in page
+    assert "## feeds" not in page
+
+
+def test_every_kind_of_plugin_has_checks(build):
+    assert set(build.contracts()) == set(plugins.KINDS)
 
 
 def test_a_page_is_stale_if_missing_or_different(build, tmp_path):

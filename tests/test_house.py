@@ -5,22 +5,27 @@ from __future__ import annotations
 import ast
 import configparser
 import io
+import pkgutil
 import re
 import subprocess
 import tokenize
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from nexus_core import config
+import nexus_core.testing
+from nexus_core import cli, config, plugins
+from nexus_core.listeners import HOOKS
+from nexus_core.testing.contract import CONTRACTS
 
 LEDGER_CALL = "ledger.advance"
 """The call that advances the ledger; one call site serves backtest, paper and live."""
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNEL = ROOT / "nexus_core"
-ROOMS = {"market": 1_500, "steps": 1_500, "cli": 1_000}
+ROOMS = {"market": 1_500, "steps": 1_500, "cli": 1_000, "upkeep": 500}
 KERNEL_LINES, MODULE_LINES = 4_000, 450
 UNCOUNTED = {"testing", "templates"}
 """The contract kit is not part of a run, and templates are text for authors."""
@@ -363,3 +368,67 @@ def test_every_setting_is_read_somewhere_or_named_as_unread():
             continue
         read = re.search(rf"\.{name}\b|\"{name}\"", text) is not None
         assert read != (each.key in config.UNREAD), each.key
+
+
+def check_numbers() -> list[str]:
+    """Return the numbers of all checks, from whichever modules lay them down."""
+    for module in pkgutil.iter_modules(nexus_core.testing.__path__):
+        if module.name != "__main__":
+            import_module(f"nexus_core.testing.{module.name}")
+    return sorted({each.number for checks in CONTRACTS.values() for each in checks})
+
+
+def written_tests() -> str:
+    """Return the text of the kernel's tests, without this module's."""
+    paths = sorted((ROOT / "tests").glob("test_*.py"))
+    return "\n".join(path.read_text() for path in paths if path != Path(__file__))
+
+
+def heads(page: str) -> list[str]:
+    """Return the headings of the second level of a page of the documents."""
+    return re.findall(r"^## (.+)$", (ROOT / "docs" / page).read_text(), re.M)
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_has_a_test_of_its_name(hook):
+    assert re.search(rf"\bdef test_{hook}(_\w+)?\(", written_tests())
+
+
+@pytest.mark.parametrize("number", check_numbers())
+def test_every_check_has_a_test_that_names_it(number):
+    assert re.search(rf"\b(NX-)?{number.removeprefix('NX-')}\b", written_tests())
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_is_in_the_documents(hook):
+    assert hook in heads("reference/hooks.md")
+
+
+@pytest.mark.parametrize("kind", plugins.KINDS)
+def test_every_entry_point_group_is_in_the_documents(kind):
+    assert f"nexus.{kind}" in heads("reference/groups.md")
+    assert f"`nexus.{kind}`" in (ROOT / "docs/concepts/plugins.md").read_text()
+
+
+@pytest.mark.parametrize("number", check_numbers())
+def test_every_check_is_in_the_documents(number):
+    assert f"| {number} |" in (ROOT / "docs/reference/checks.md").read_text()
+
+
+@pytest.mark.parametrize("command", cli.KERNEL)
+def test_every_command_of_the_kernel_is_in_the_documents(command):
+    assert f"nexus {command}" in heads("reference/commands.md")
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda path: path.stem
+)
+def test_links_between_documents_lead_somewhere(page):
+    text = re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.M | re.S)
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
+        name, _, place = link.partition("#")
+        there = page.parent / name if name else page
+        assert there.exists(), link
+        if place:
+            titles = re.findall(r"^#+ (.+)$", there.read_text(), re.M)
+            assert place in {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in titles}, link

@@ -8,7 +8,7 @@ import pytest
 from nexus_core import steps
 from nexus_core.errors import ConfigError
 from nexus_core.records import ABSENT, ROW
-from nexus_core.strategy import Param, Plugin, Strategy, StrategyLoop, state_code
+from nexus_core.strategy import FAULT, Param, Plugin, Strategy, StrategyLoop, state_code
 
 # -- parameters -------------------------------------------------------------------------------------
 
@@ -213,10 +213,10 @@ def test_answers_within_the_contract_pass_unchanged():
         (-3, 0.5),
     ],
 )
-def test_an_answer_outside_the_contract_is_absent_and_counted(answer):
+def test_an_answer_outside_the_contract_is_marked_and_counted(answer):
     loop = StrategyLoop("say", Say(), 1)
     signals, scores = whole(loop, *told((1, 0.5), answer, (-1, 0.5)))
-    assert signals.tolist() == [1, ABSENT, -1]
+    assert signals.tolist() == [1, FAULT, -1]
     assert scores.tolist() == [0.5, 0.0, 0.5]
     assert loop.faults() == 1
 
@@ -224,14 +224,14 @@ def test_an_answer_outside_the_contract_is_absent_and_counted(answer):
 def test_what_a_strategy_answers_in_its_warmup_is_not_read():
     loop = StrategyLoop("say", SayLater(), 1)
     signals, _ = whole(loop, *told(*[(3, math.nan)] * 5, (3, 0.5), (2, 0.5)))
-    assert signals.tolist() == [ABSENT] * 6 + [2]
+    assert signals.tolist() == [ABSENT] * 5 + [FAULT, 2]
     assert loop.faults() == 1
 
 
-def test_a_signal_that_is_no_whole_number_is_absent_and_counted():
+def test_a_signal_that_is_no_whole_number_is_marked_and_counted():
     loop = StrategyLoop("half", SayHalf(), 1)
     signals, scores = whole(loop, *told((2, 0.5), (3, 0.5), (-4, 0.5)))
-    assert signals.tolist() == [1, ABSENT, -2]
+    assert signals.tolist() == [1, FAULT, -2]
     assert scores.tolist() == [0.5, 0.0, 0.5]
     assert loop.faults() == 1
 

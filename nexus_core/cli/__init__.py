@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from importlib import import_module
 from typing import Annotated, Any
 
-import typer
 import typer.core
 import typer.main
 
@@ -20,20 +20,37 @@ KERNEL = {
     "run": "Trade a market, on paper by default, and print what came of it.",
     "parity": "Prove that decisions do not depend on the size of blocks.",
     "explain": "Show why a decision came out as it did, gate by gate.",
-    "journal": "List the events of a run: approvals, fills, mode changes.",
+    "journal": "List the events of a run: approvals, fills, mode changes, quarantines.",
     "status": "Show where a run stands.",
     "halt": "Pause a run, or reduce it: no new entries, or entries at half size.",
     "resume": "Take a run back to normal trading.",
     "flatten": "Cancel every entry of a run and close every position.",
-    "plugins": "List what is installed.",
-    "config": "Show the settings and where each comes from.",
+    "plugins": "List, install, check and lock plugins.",
+    "new": "Write a new plugin package, whole and tested.",
+    "config": "Show and check the settings.",
     "compile": "Compile what a run will use, so that the next one starts at once.",
+    "doctor": "Look for what would keep a run from going well.",
 }
 """The kernel's own commands with their help, in the order they are listed."""
+
+_SHARED = {"requests": ("halt", "resume", "flatten"), "reports": ("status", "journal")}
+"""The modules that hold several commands, with their names; any other command has one of its own name."""
+
+
+_COMPLETE = "_NEXUS_COMPLETE"
+"""What a shell sets when it asks for completions."""
+
+_USAGE_ERROR: Any = typer.BadParameter.__base__
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run `nexus` with these arguments and exit with its code."""
+    if instruction := os.environ.get(_COMPLETE):
+        from typer._completion_classes import completion_init
+        from typer.completion import shell_complete
+
+        completion_init()
+        sys.exit(shell_complete(group(), {}, "nexus", _COMPLETE, instruction))
     given = sys.argv[1:] if arguments is None else arguments
     verbosity = sum(given.count(flag) for flag in ("-v", "--verbose")) - given.count("-q")
     given = [each for each in given if each not in ("-v", "--verbose", "-q")]
@@ -46,31 +63,28 @@ def _exit_code(arguments: list[str], verbose: bool) -> int:
         with group().make_context("nexus", arguments) as context:
             context.command.invoke(context)
         sys.stdout.flush()
-    except NexusError as error:
-        return _failed(error, str(error), error.exit, verbose)
     except typer.Exit as stop:
         return stop.exit_code
     except _USAGE_ERROR as error:
         error.show()
         return Exit.USAGE
-    except (typer.Abort, KeyboardInterrupt) as error:
-        return _failed(error, "stopped", Exit.ERROR, verbose)
     except BrokenPipeError:
         # whoever read has read enough; what is left in the buffer goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except Exception as error:
-        text = f"an unexpected {type(error).__name__}: {error}. Run again with -v for its trace."
-        return _failed(error, text, Exit.ERROR, verbose)
+    except (Exception, KeyboardInterrupt) as error:
+        if verbose:
+            traceback.print_exception(error)
+        sys.stderr.write(f"nexus: {_said(error)}\n")
+        return error.exit if isinstance(error, NexusError) else Exit.ERROR
     return Exit.OK
 
 
-def _failed(error: BaseException, text: str, code: int, verbose: bool) -> int:
-    if verbose:
-        import traceback
-
-        traceback.print_exception(error)
-    sys.stderr.write(f"nexus: {text}\n")
-    return code
+def _said(error: BaseException) -> str:
+    if isinstance(error, NexusError):
+        return str(error)
+    if isinstance(error, typer.Abort | KeyboardInterrupt):
+        return "stopped"
+    return f"an unexpected {type(error).__name__}: {error}. Run again with -v for its trace."
 
 
 class _Commands(typer.core.TyperGroup):
@@ -80,11 +94,16 @@ class _Commands(typer.core.TyperGroup):
         return [*KERNEL, *_added()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name in KERNEL:
-            app = import_module(f"nexus_core.cli.{cmd_name}").app
-        else:
-            app = _imported(installed.find("commands", cmd_name))
-        return typer.main.get_command(app)
+        if cmd_name not in KERNEL:
+            try:
+                return _added_command(installed.find("commands", cmd_name))
+            except NexusError:
+                if ctx.resilient_parsing:  # a shell asks for completions: what is broken has none
+                    return None
+                raise
+        module = next((each for each, held in _SHARED.items() if cmd_name in held), cmd_name)
+        found: Any = typer.main.get_command(import_module(f"nexus_core.cli.{module}").app)
+        return found.commands[cmd_name] if module in _SHARED else found
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         known = self.list_commands(ctx)
@@ -100,25 +119,8 @@ class _Commands(typer.core.TyperGroup):
 def group() -> Any:
     """Return the group of the kernel's commands and those that plugins add."""
     names = {"help_option_names": ["-h", "--help"]}
-    app = output.app(cls=_Commands, context_settings=names, no_args_is_help=True)
-
-    @app.callback(help=_HELP)
-    def nexus(  # pyright: ignore[reportUnusedFunction]
-        version: Annotated[
-            bool,
-            typer.Option(
-                "--version", is_eager=True, callback=_show_version, help="Show the version and exit."
-            ),
-        ] = False,
-    ) -> None: ...
-
+    app = output.command(cls=_Commands, callback=_nexus, context_settings=names, add_completion=True)
     return typer.main.get_command(app)
-
-
-_HELP = """Trade with strategies, gates, feeds and brokers that are packages of their own.
-
-Every command takes -v for detail (and the trace of an error) and -q for errors only.
-"""
 
 
 def _show_version(wanted: bool) -> None:
@@ -127,7 +129,14 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-_USAGE_ERROR: Any = typer.BadParameter.__base__
+_VERSION = typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+
+
+def _nexus(version: Annotated[bool, _VERSION] = False) -> None:
+    """Trade with strategies, gates, feeds and brokers that are packages of their own.
+
+    Every command takes -v for detail (and the trace of an error) and -q for errors only.
+    """
 
 
 def _added() -> dict[str, str]:
@@ -135,10 +144,9 @@ def _added() -> dict[str, str]:
     return {each.name: each.summary for each in found if each.name not in KERNEL}
 
 
-def _imported(offer: installed.Offer) -> typer.Typer:
+def _added_command(offer: installed.Offer) -> Any:
     app = installed.imported(offer)
     if not isinstance(app, typer.Typer):
-        raise PluginError(
-            f"{offer.key} of {offer.distribution} was {app!r}, must be a typer.Typer. Ask its author."
-        )
-    return app
+        text = f"{offer.key} of {offer.distribution} was {app!r}, must be a typer.Typer. Ask its author."
+        raise PluginError(text)
+    return typer.main.get_command(app)

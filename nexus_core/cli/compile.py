@@ -5,27 +5,23 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-import typer
+from typer import Option
 
-from nexus_core.cli import output
+from nexus_core import log, plugins
+from nexus_core.cli.output import Config, Json, Sets, command, show
+from nexus_core.config import load
 
-app = output.app()
+app = command()
+
+All = Annotated[bool, Option("--all", help="Every installed strategy, not only the settings'.")]
 
 
 @app.command()
-def compile(
-    everything: Annotated[
-        bool, typer.Option("--all", help="Every installed strategy, not only the settings'.")
-    ] = False,
-    config: output.Config = None,
-    sets: output.Sets = None,
-    as_json: output.Json = False,
-) -> None:
+def compile(everything: All = False, config: Config = None, sets: Sets = None, as_json: Json = False) -> None:
     """Compile what a run will use, so that the next one starts at once."""
-    from nexus_core import log, plugins
-    from nexus_core.compile import cache_root, prune
-    from nexus_core.config import load
+    from nexus_core.compile import cache_root
     from nexus_core.engine import assemble
+    from nexus_core.upkeep.cache import prune
 
     given = list(sets or [])
     if everything:
@@ -41,4 +37,4 @@ def compile(
     pruned, seconds = prune(), time.perf_counter() - begun
     data = {"compiled": done, "pruned": pruned, "seconds": seconds, "cache": str(cache_root())}
     what = f"compiled {', '.join(done)}" if done else "everything was compiled already"
-    output.show(as_json, data, [f"{what} ({seconds:.1f} s, {cache_root()})"])
+    show(as_json, data, [f"{what} ({seconds:.1f} s, {cache_root()})"])

@@ -2,49 +2,68 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
-import typer
+from typer import Option
 
 from nexus_core.cli import output
+from nexus_core.cli.output import Config, Json, Sets
+from nexus_core.config import ConfigManager, describe, load
 
-app = output.app(help="Show the settings and where each comes from.", no_args_is_help=True)
+app = output.command(help="Show and check the settings.")
 
-
-@app.callback()
-def config() -> None:
-    """Show the settings and where each comes from."""
+Origin = Annotated[bool, Option("--resolved", help="With the origin of each value.")]
 
 
 @app.command()
-def show(
-    resolved: Annotated[bool, typer.Option("--resolved", help="With the origin of each value.")] = False,
-    config: output.Config = None,
-    sets: output.Sets = None,
-    as_json: output.Json = False,
-) -> None:
+def show(resolved: Origin = False, config: Config = None, sets: Sets = None, as_json: Json = False) -> None:
     """Show every setting as a run would have it."""
-    from nexus_core.config import load
-
     found = load(config, sets=sets or ())
-    values = dict(_leaves(found.settings.to_dict()))
+    manager = ConfigManager(found.settings)
+    values = {key: manager.get(key) for key in found.origin}
     if resolved:
-        data: Any = {
-            key: {"value": value, "origin": found.origin.get(key, "default")} for key, value in values.items()
-        }
-        rows = [[key, _shown(value), found.origin.get(key, "default")] for key, value in values.items()]
+        data = {key: {"value": values[key], "origin": origin} for key, origin in found.origin.items()}
+        rows = [[key, *each.values()] for key, each in data.items()]
         output.show(as_json, data, output.table(rows, ("setting", "value", "origin")))
     else:
-        output.show(as_json, values, output.pairs({key: _shown(value) for key, value in values.items()}))
+        output.show(as_json, values, output.pairs(values))
 
 
-def _leaves(tables: Any, above: str = "") -> Any:
-    for key, value in tables.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
+@app.command()
+def check(config: Config = None, sets: Sets = None, as_json: Json = False) -> None:
+    """Check the settings as a run would, each plugin's parameters as well; run nothing."""
+    from nexus_core.engine import assemble
+
+    found = load(config, sets=sets or ())
+    assemble(found.settings, live=True)
+    text = f"{found.path or 'no settings file: defaults'}: all settings fit"
+    output.show(as_json, {"path": found.path, "fits": True}, [text])
 
 
-def _shown(value: Any) -> str:
-    return ", ".join(cast("list[str]", value)) if isinstance(value, list) else str(value)
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of nexus.toml, for editors that check while one types."""
+    groups: dict[str, Any] = {}
+    for each in describe():
+        group, _, name = each.key.partition(".")
+        groups.setdefault(group, {**_CLOSED, "properties": {}})["properties"][name] = _typed(each)
+    groups["plugins"] = {"type": "object", "additionalProperties": {"type": "object"}}
+    about = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "nexus.toml"}
+    output.show(True, {**about, **_CLOSED, "properties": groups}, ())
+
+
+_CLOSED = {"type": "object", "additionalProperties": False}
+_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", tuple: "array"}
+
+
+def _typed(each: Any) -> dict[str, Any]:
+    made = {"description": each.help, "default": each.default, "type": _TYPES[type(each.default)]}
+    if made["type"] == "array":
+        made |= {"items": {"type": "string"}, "uniqueItems": True}
+    if isinstance(each.default, str) and " or " in each.bounds:
+        made["enum"] = each.bounds.split(" or ")
+    if made["type"] in ("integer", "number"):
+        low, high = map(int, each.bounds[1:-1].split(", "))
+        made["minimum" if each.bounds[0] == "[" else "exclusiveMinimum"] = low
+        made["maximum" if each.bounds[-1] == "]" else "exclusiveMaximum"] = high
+    return made

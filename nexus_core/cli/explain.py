@@ -5,137 +5,101 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import numpy as np
-import typer
+from typer import Argument, Option
 
+from nexus_core import runs, types
 from nexus_core.cli import output
-from nexus_core.errors import DataError, NotFoundError, UsageError
+from nexus_core.errors import DataError, NotFoundError, UsageError, hint
+from nexus_core.journal import Journal
+from nexus_core.records import ABSENT, UNIT
 
-app = output.app()
+app = output.command()
+
+_NAMES = {1: "quality", 2: "signals", 3: "selection", 4: "aggregation", 5: "routing", 6: "risk"}
+_GATE = ("gate", "layer", "refuses")
+_SIGNALS = {ABSENT: "ABSENT", **{each.value: each.name for each in types.SignalType}}
+_SIGNS = {"above": ("<=", ">"), "from": ("<", ">="), "below": (">=", "<")}
 
 
 @app.command()
 def explain(
-    decision: Annotated[str | None, typer.Argument(help="Decision id: SYMBOL@TIME.")] = None,
-    last: Annotated[bool, typer.Option("--last", help="The newest decision that had a signal.")] = False,
-    symbol: Annotated[str | None, typer.Option(help="Symbol, with --at.")] = None,
-    at: Annotated[str | None, typer.Option(help="Time, with --symbol: 2026-03-01 14:05.")] = None,
+    decision: Annotated[str | None, Argument(help="Decision id: SYMBOL@TIME.")] = None,
+    last: Annotated[bool, Option("--last", help="The newest decision that had a signal.")] = False,
+    symbol: Annotated[str | None, Option(help="Symbol, with --at.")] = None,
+    at: Annotated[str | None, Option(help="Time, with --symbol: 2026-03-01 14:05.")] = None,
     run: output.RunId = None,
     out: output.Out = None,
     as_json: output.Json = False,
 ) -> None:
     """Show why a decision came out as it did, gate by gate."""
-    from nexus_core import runs
-    from nexus_core.journal import Journal
-
     folder = runs.open_run(run, out)
     facts = runs.manifest(folder)
     where = _place(decision, symbol, at)
     if where is None and not last:
         raise UsageError("explain: name a decision, or give --last, or --symbol and --at.")
     with Journal(folder) as journal:
-        found = _newest(journal) if where is None else _at(journal, facts, *where)
+        found = _found(journal, facts["settings"]["run"]["symbols"], where)
     if found is None:
-        kept = facts["settings"]["performance"]["trace"]
-        raise NotFoundError(
-            f"{folder.name}: no such decision in the trace, which keeps {kept}. See performance.trace."
-        )
+        text = f"no such decision in the trace, which keeps {facts['settings']['performance']['trace']}."
+        raise NotFoundError(f"{folder.name}: {text} See performance.trace.")
     data = _described(found, facts)
     output.show(as_json, data, _text(data))
 
 
 def _place(decision: str | None, symbol: str | None, at: str | None) -> tuple[str, int] | None:
-    from nexus_core.types import ns, parse_decision_name
-
     try:
         if decision is not None:
-            return parse_decision_name(decision)
-        return (symbol, ns(at)) if symbol is not None and at is not None else None
+            return types.parse_decision_name(decision)
+        return (symbol, types.ns(at)) if symbol is not None and at is not None else None
     except DataError as error:
         raise UsageError(f"explain: {error}") from error
 
 
-def _newest(journal: Any) -> Any:
-    from nexus_core.records import ABSENT
-
-    for decisions, verdicts, opinions in journal.traces(newest_first=True):
-        whose = np.repeat(np.arange(len(decisions)), decisions["opinions"])
-        rows = whose[opinions["signal"] != ABSENT]
+def _found(journal: Journal, symbols: list[str], where: tuple[str, int] | None) -> Any:
+    """Return a decision with its verdicts and opinions; the newest that had a signal where none is named."""
+    symbol, ts = where or ("", None)
+    if where and symbol not in symbols:
+        raise NotFoundError(f"{symbol} is not traded in run {journal.folder.name}.{hint(symbol, symbols)}")
+    for decisions, verdicts, opinions in journal.traces(newest_first=not where, at=ts):
+        if where:
+            rows = np.flatnonzero((decisions["ts"] == ts) & (decisions["symbol"] == symbols.index(symbol)))
+        else:
+            whose = np.repeat(np.arange(len(decisions)), decisions["opinions"])
+            rows = whose[opinions["signal"] != ABSENT]
         if len(rows):
-            return _cut(int(rows[-1]), decisions, verdicts, opinions)
+            before, one = decisions[: rows[-1]], decisions[rows[-1]]
+            verdicts = verdicts[before["verdicts"].sum() :][: one["verdicts"]]
+            return one, verdicts, opinions[before["opinions"].sum() :][: one["opinions"]]
     return None
 
 
-def _at(journal: Any, facts: Any, symbol: str, ts: int) -> Any:
-    symbols = facts["settings"]["run"]["symbols"]
-    if symbol not in symbols:
-        from nexus_core.errors import hint
-
-        raise NotFoundError(f"{symbol} is not traded in run {facts['id']}.{hint(symbol, symbols)}")
-    number = symbols.index(symbol)
-    for decisions, verdicts, opinions in journal.traces(at=ts):
-        rows = np.flatnonzero((decisions["ts"] == ts) & (decisions["symbol"] == number))
-        if len(rows):
-            return _cut(int(rows[0]), decisions, verdicts, opinions)
-    return None
-
-
-def _cut(row: int, decisions: Any, verdicts: Any, opinions: Any) -> Any:
-    first = int(decisions["verdicts"][:row].sum()), int(decisions["opinions"][:row].sum())
-    one = decisions[row]
-    return (
-        one,
-        verdicts[first[0] : first[0] + int(one["verdicts"])],
-        opinions[first[1] : first[1] + int(one["opinions"])],
-    )
-
-
-def _described(found: Any, facts: Any) -> dict[str, Any]:
-    from nexus_core.records import ABSENT, UNIT
-    from nexus_core.types import Mode, Outcome, SignalType, decision_name, iso, order_name
-
+def _described(found: Any, facts: dict[str, Any]) -> dict[str, Any]:
     one, verdicts, opinions = found
-    symbol = facts["settings"]["run"]["symbols"][one["symbol"]]
-    gates = facts["gates"]
-    reason = int(one["reason"])
+    symbol, ts, order = facts["settings"]["run"]["symbols"][one["symbol"]], int(one["ts"]), int(one["order"])
+    gates: list[dict[str, Any]] = [dict(zip(_GATE, each, strict=True)) for each in facts["gates"]]
+    ended = gates[int(one["reason"])] if one["reason"] >= 0 else dict.fromkeys(_GATE)
     return {
-        "id": decision_name(symbol, int(one["ts"])),
+        "id": types.decision_name(symbol, ts),
         "symbol": symbol,
-        "time": iso(int(one["ts"])),
-        "outcome": Outcome(int(one["outcome"])).name,
-        "ended_by": gates[reason][0] if reason >= 0 else None,
-        "layer": gates[reason][1] if reason >= 0 else None,
-        "value": float(one["value"]),
-        "limit": float(one["limit"]),
-        "direction": int(one["direction"]),
-        "confidence": float(one["confidence"]),
-        "mode": Mode(int(one["mode"])).name,
+        "time": types.iso(ts),
+        "outcome": types.Outcome(int(one["outcome"])).name,
+        "ended_by": ended["gate"],
+        "layer": ended["layer"],
+        **{name: one[name].item() for name in ("value", "limit", "direction", "confidence")},
+        "mode": types.Mode(int(one["mode"])).name,
         "equity": int(one["equity"]) / UNIT,
-        "order": order_name(symbol, int(one["ts"]), int(one["order"])) if one["order"] else None,
+        "order": types.order_name(symbol, ts, order) if order else None,
         "signals": [
-            {
-                "strategy": facts["strategies"][each["strategy"]],
-                "signal": "ABSENT" if each["signal"] == ABSENT else SignalType(int(each["signal"])).name,
-                "score": float(each["score"]),
-                "calibrated": False,
-            }
+            {"strategy": facts["strategies"][each["strategy"]], "signal": _SIGNALS[each["signal"]]}
+            | {"score": float(each["score"]), "calibrated": False}
             for each in opinions
         ],
         "verdicts": [
-            {
-                "gate": gates[each["gate"]][0],
-                "layer": gates[each["gate"]][1],
-                "refuses": gates[each["gate"]][2],
-                "value": float(each["value"]),
-                "limit": float(each["limit"]),
-                "passed": bool(each["passed"]),
-            }
+            gates[each["gate"]]
+            | {"value": float(each["value"]), "limit": float(each["limit"]), "passed": bool(each["passed"])}
             for each in verdicts
         ],
     }
-
-
-_NAMES = {1: "quality", 2: "signals", 3: "selection", 4: "aggregation", 5: "routing", 6: "risk"}
-_SIGNS = {"above": ("<=", ">"), "from": ("<", ">="), "below": (">=", "<")}
 
 
 def _text(data: dict[str, Any]) -> list[str]:
@@ -145,29 +109,21 @@ def _text(data: dict[str, Any]) -> list[str]:
         ended = f"closes the position{refused}"
     lines = [f"{data['outcome']}  {data['symbol']}  {data['time']}  {ended}"]
     for layer, name in _NAMES.items():
-        said = (
-            _signals(data)
-            if layer == 2
-            else [_verdict(each) for each in data["verdicts"] if each["layer"] == layer]
-        )
+        said = [_verdict(each) for each in data["verdicts"] if each["layer"] == layer]
+        if layer == 2:
+            said = [_signal(each) for each in data["signals"]]
         if data["layer"] == layer and not any(data["ended_by"] in each for each in said):
             said.append(f"{data['ended_by']} {data['value']:.4g} against {data['limit']:.4g}")
-        lines += [f"  {layer} {name:<13}{'   '.join(said) or _unasked(data, layer)}"]
+        unasked = "not reached" if data["layer"] is not None and layer > data["layer"] else "no gate"
+        lines.append(f"  {layer} {name:<13}{'   '.join(said) or unasked}")
     if data["order"]:
         lines.append(f"  order {data['order']}")
     return [*lines, f"  mode {data['mode']}, equity {data['equity']:,.2f}"]
 
 
-def _unasked(data: dict[str, Any], layer: int) -> str:
-    return "not reached" if data["layer"] is not None and layer > data["layer"] else "no gate"
-
-
-def _signals(data: dict[str, Any]) -> list[str]:
-    return [
-        f"{each['strategy']} {each['signal']}"
-        + ("" if each["signal"] == "ABSENT" else f" score {each['score']:.2f} (uncalibrated)")
-        for each in data["signals"]
-    ]
+def _signal(each: dict[str, Any]) -> str:
+    score = "" if each["signal"] == "ABSENT" else f" score {each['score']:.2f} (uncalibrated)"
+    return f"{each['strategy']} {each['signal']}{score}"
 
 
 def _verdict(each: dict[str, Any]) -> str:

@@ -1,56 +1,74 @@
-"""What `nexus halt`, `nexus resume` and `nexus flatten` share: a request to a run."""
+"""`nexus halt`, `nexus resume` and `nexus flatten`: requests to a run for another safety mode."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
-from nexus_core.cli import output
+from nexus_core import runs
+from nexus_core.cli.output import Json, Out, Why, command, show
 from nexus_core.errors import JournalError, UsageError
+from nexus_core.journal import Journal, is_going
+from nexus_core.types import Mode
 
-Run = Annotated[str | None, typer.Argument(help="Id of the run; the newest without it.")]
-Why = Annotated[str, typer.Option(help="The reason, for the journal.")]
+app = command()
+
+Run = Annotated[str | None, Argument(help="Id of the run; the newest without it.")]
+Reduce = Annotated[bool, Option("--reduce", help="Half size and half limits instead of a pause.")]
 
 
-def ask(run: str | None, mode: Any, why: str, out: Path | None, as_json: bool) -> None:
-    """Write a request for another safety mode, and say when it will be taken up."""
+@app.command()
+def halt(
+    run: Run = None, reduce: Reduce = False, why: Why = "by hand", out: Out = None, as_json: Json = False
+) -> None:
+    """Pause a run, or reduce it: no new entries, or entries at half size."""
+    ask(run, Mode.REDUCED if reduce else Mode.PAUSED, why, out, as_json)
+
+
+@app.command()
+def resume(run: Run = None, why: Why = "by hand", out: Out = None, as_json: Json = False) -> None:
+    """Take a run back to normal trading."""
+    ask(run, Mode.NORMAL, why, out, as_json)
+
+
+@app.command()
+def flatten(run: Run = None, why: Why = "by hand", out: Out = None, as_json: Json = False) -> None:
+    """Cancel every entry of a run and close every position."""
+    ask(run, Mode.EMERGENCY, why, out, as_json)
+
+
+def ask(run: str | None, mode: Mode, why: str, out: Path | None, as_json: bool, strategy: str = "") -> None:
+    """Write a request for another safety mode or a strategy's release; say when it will be taken up."""
     from nexus_core import safety
-    from nexus_core.journal import is_going
 
     folder = _meant(run, out)
     going = is_going(folder)
     if not going and _is_finished(folder):
-        raise UsageError(
-            f"{folder.name}: is finished, nothing will take the request up. Name a run that goes on."
-        )
-    safety.ask(folder, mode, why)
+        text = "is finished, nothing will take the request up. Name a run that goes on."
+        raise UsageError(f"{folder.name}: {text}")
+    safety.ask(folder, mode, why, strategy=strategy)
     when = "at its next tick" if going else "when it goes on; it is not going now"
-    data = {"run": folder.name, "mode": mode.name, "why": why, "going": going}
-    output.show(as_json, data, [f"{folder.name}: {mode.name} asked for; the run takes it up {when}."])
+    what = f"release of {strategy}" if strategy else mode.name
+    wish = {"release": strategy} if strategy else {"mode": mode.name}
+    data = {"run": folder.name, **wish, "why": why, "going": going}
+    show(as_json, data, [f"{folder.name}: {what} asked for; the run takes it up {when}."])
 
 
 def _meant(run: str | None, out: Path | None) -> Path:
     """Return the run named; without a name the one that is going, and the newest where none is."""
-    from nexus_core import runs
-    from nexus_core.journal import is_going
-
     newest = runs.open_run(run, out)
     if run is not None:
         return newest
-    going = sorted(each for each in newest.parent.iterdir() if each.is_dir() and is_going(each))
+    going = sorted(each.name for each in newest.parent.iterdir() if each.is_dir() and is_going(each))
     if len(going) > 1:
-        names = ", ".join(each.name for each in going)
-        raise UsageError(f"{len(going)} runs are going: {names}. Name the one you mean.")
-    return going[0] if going else newest
+        raise UsageError(f"{len(going)} runs are going: {', '.join(going)}. Name the one you mean.")
+    return newest.parent / going[0] if going else newest
 
 
 def _is_finished(folder: Path) -> bool:
-    from nexus_core import runs
-    from nexus_core.journal import Journal
-
     bars = runs.manifest(folder)["settings"]["run"]["bars"]
     with suppress(JournalError), Journal(folder) as journal:
         last = journal.last()

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from copy import deepcopy
 from typing import Annotated, Any
 
-import typer
+from typer import Option
 
+from nexus_core import log, plugins, runs
 from nexus_core.cli import output
-from nexus_core.errors import ConfigError, UsageError
+from nexus_core.config import load
+from nexus_core.errors import ConfigError, RefusedError, UsageError
+from nexus_core.upkeep import facts, lock
 
-app = output.app()
-
-Option = typer.Option
+app = output.command()
 
 
 @app.command()
 def run(
-    plugins: Annotated[str | None, Option(help="Strategies to trade: a,b.")] = None,
+    strategies: Annotated[str | None, Option("--plugins", help="Strategies to trade: a,b.")] = None,
     symbols: Annotated[str | None, Option(help="Symbols to trade: BTC-USD,ETH-USD.")] = None,
     feed: Annotated[str | None, Option(help="Feed plugin.")] = None,
     broker: Annotated[str | None, Option(help="Broker plugin.")] = None,
@@ -34,31 +35,26 @@ def run(
     as_json: output.Json = False,
 ) -> None:
     """Trade a market, on paper by default, and print what came of it."""
-    from nexus_core import runs, session
+    from nexus_core import engine, session
 
     speed, progress = _speed(pace), output.Progress()
     if block is not None and block < 1:
         raise UsageError(f"--block was {block}, must be 1 or more.")
-    if resume is not None:
-        fresh = (plugins, symbols, feed, broker, bars, seed, config, sets)
-        if any(each is not None for each in fresh):
-            raise UsageError(
-                "--resume goes on with the run's own settings. Leave out those that belong to a new run."
-            )
-        work = session.resume(runs.open_run(resume, out), 1 if speed else block, progress)
-    else:
-        chosen = {
-            "strategies": plugins,
-            "symbols": symbols,
-            "feed": feed,
-            "broker": broker,
-            "bars": bars,
-            "seed": seed,
-        }
-        given = [f"run.{key}={value}" for key, value in chosen.items() if value is not None]
-        assembly = _assembled(config, [*(sets or []), *given], live)
+    keys = ("strategies", "symbols", "feed", "broker", "bars", "seed")
+    chosen = zip(keys, (strategies, symbols, feed, broker, bars, seed), strict=True)
+    given = [f"run.{key}={value}" for key, value in chosen if value is not None]
+    if resume is None:
+        found = load(config, sets=[*(sets or []), *given])
+        _check_lock(found, live)
+        assembly = engine.assemble(found.settings, live=live)
+        _check_broker(live, assembly.broker)
         assembly.warm(progress)
         work = session.begin(runs.home(out), assembly, 1 if speed else block)
+    elif given or config or sets:
+        text = "--resume goes on with the run's own settings. Leave out those that belong to a new run."
+        raise UsageError(text)
+    else:
+        work = session.resume(runs.open_run(resume, out), 1 if speed else block, progress)
     try:
         _check_broker(live, work.assembly.broker)
         _play(work, progress, speed, as_json)
@@ -66,25 +62,32 @@ def run(
         work.close()
 
 
-def _assembled(config: Path | None, sets: list[str], live: bool) -> Any:
-    from nexus_core.config import load
-    from nexus_core.engine import assemble
-
-    assembly = assemble(load(config, sets=sets).settings)
-    _check_broker(live, assembly.broker)
-    return assembly
+def _check_lock(found: Any, live: bool) -> None:
+    path, run, gates = lock.beside(found.path), found.settings.run, found.settings.risk.gates
+    if not path.exists():
+        return
+    named = {"strategies": run.strategies, "gates": gates, "feeds": [run.feed], "brokers": [run.broker]}
+    used = {
+        each.distribution
+        for each in plugins.offers()
+        if (each.kind == "hooks" or each.name in named.get(each.kind, ()))
+        and not plugins.blocked(each, run.blocked)
+    }
+    differing = lock.differences(path, {"nexus-core", *used})
+    for each in differing:
+        log.warning("%s: %s", path, each)
+    if differing and live:
+        advice = "Install that, or accept it with nexus plugins lock."
+        raise RefusedError(f"{path}: what would trade is not what was locked. {advice}")
 
 
 def _check_broker(live: bool, broker: Any) -> None:
     if live and broker.on_paper:
-        raise ConfigError(
-            f"run: {broker.name} trades on paper, and --live trades for real. Install the broker of a venue, "
-            "and name it with --broker."
-        )
+        advice = "Install the broker of a venue, and name it with --broker."
+        raise ConfigError(f"run: {broker.name} trades on paper, and --live trades for real. {advice}")
     if not broker.on_paper:
-        raise ConfigError(
-            f"run: {broker.name} is the broker of a venue; this Nexus trades on paper only. Use paper."
-        )
+        text = "is the broker of a venue; this Nexus trades on paper only. Use paper."
+        raise ConfigError(f"run: {broker.name} {text}")
 
 
 def _speed(pace: str) -> float:
@@ -96,9 +99,8 @@ def _speed(pace: str) -> float:
     except ValueError:
         speed = 0.0
     if not 0.0 < speed < 1e9:
-        raise UsageError(
-            f"--pace was {pace}, must be fast, real, or a number above 0: seconds of market in a second."
-        )
+        allowed = "fast, real, or a number above 0: seconds of market in a second"
+        raise UsageError(f"--pace was {pace}, must be {allowed}.")
     return speed
 
 
@@ -114,7 +116,23 @@ def _play(work: Any, progress: Any, speed: float, as_json: bool) -> None:
 
     work.play(on_commit, engine.market.interval / 1e9 / speed if speed else 0.0)
     progress.done()
+    _remember(work)
     seconds = time.perf_counter() - begun
-    rows = (engine.tick - first) * len(engine.market.instruments)
-    data, text = result(work, seconds, rows)
+    data, text = result(work, seconds, rows=(engine.tick - first) * len(engine.market.instruments))
+    work.assembly.listeners.call("nexus_result", run=work.folder.name, result=deepcopy(data))
     output.show(as_json, data, text)
+
+
+def _remember(work: Any) -> None:
+    """Keep for nexus plugins list what became of the plugins."""
+    engine = work.engine
+    states = {f"strategies:{each.name}": ("active", "") for each in engine.loops}
+    states |= {f"strategies:{each.name}": (each.state, each.reason) for each in engine.inactive}
+    states |= {each.key: ("active", "") for each in plugins.offers() if each.kind == "hooks"}
+    states |= {key: ("broken", reason) for key, reason in work.assembly.listeners.broken.items()}
+    for name, since in engine.ward.silent().items():
+        states[f"strategies:{name}"] = ("quarantined", f"in run {work.folder.name} since {since}")
+    blocked = work.assembly.settings.run.blocked
+    for each in plugins.offers():
+        if each.key in states and not plugins.blocked(each, blocked):
+            facts.remember(each, **dict(zip(("state", "reason"), states[each.key], strict=True)))

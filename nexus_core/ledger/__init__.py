@@ -12,39 +12,18 @@ from typing import Any
 import numpy as np
 from attrs import define
 
-from nexus_core import compile
+from nexus_core import compile, records
 from nexus_core.config import Risk
 from nexus_core.errors import ConfigError
 from nexus_core.ledger import judge, loop, money
 from nexus_core.ledger.loop import CostStep, GateStep
-from nexus_core.records import (
-    ACCOUNT,
-    DECISION,
-    EVENT,
-    INSTRUMENT,
-    OPINION,
-    ORDER,
-    POSITION,
-    ROW,
-    SLOTS,
-    VERDICT,
-    Records,
-    empty,
-)
+from nexus_core.records import Records, empty
 from nexus_core.types import Instrument, to_units
 
 __all__ = ["CostStep", "GateStep", "Judged", "Ledger", "Written", "instrument_records", "rules"]
 
 _BUFFER = 4096
 """Records that the pass writes before it hands them over."""
-
-_TRACES = {"orders": judge.TRACE_ORDERS, "approved": judge.TRACE_APPROVED, "full": judge.TRACE_FULL}
-_SIZINGS = {
-    "fixed-risk": judge.FIXED_RISK,
-    "fixed-quantity": judge.FIXED_QUANTITY,
-    "fixed-notional": judge.FIXED_NOTIONAL,
-}
-_OPPOSITES = {"close": judge.CLOSE, "reverse": judge.REVERSE, "ignore": judge.IGNORE}
 
 
 @define
@@ -60,6 +39,20 @@ class Judged:
     """A row of values for each market gate."""
     signals: Any
     scores: Any
+
+    @classmethod
+    def of(cls, rows: int, market_gates: int, strategies: int) -> Judged:
+        """Make columns for a number of rows."""
+        return cls(
+            directions=np.zeros(rows, np.int8),
+            confidences=np.zeros(rows),
+            reasons=np.zeros(rows, np.int16),
+            values=np.zeros(rows),
+            limits=np.zeros(rows),
+            market=np.zeros((market_gates, rows)),
+            signals=np.zeros((strategies, rows), np.int8),
+            scores=np.zeros((strategies, rows)),
+        )
 
 
 @define
@@ -89,25 +82,26 @@ class Ledger:
         strategies: int,
     ) -> None:
         symbols = len(instruments)
-        self.account = empty(ACCOUNT)
+        self.account = empty(records.ACCOUNT)
         self.account["cash"] = self.account["peak"] = capital
         self.account["day_start"] = self.account["week_start"] = capital
         for edge in ("next_hour", "next_day", "next_week"):
             self.account[edge] = np.iinfo(np.int64).min  # the first row begins all three
-        self.positions = empty(POSITION, symbols)
-        self.orders = np.zeros((symbols, SLOTS), ORDER)
+        self.positions = empty(records.POSITION, symbols)
+        self.orders = np.zeros((symbols, records.SLOTS), records.ORDER)
         self._instruments = instrument_records(instruments)
-        self._entry, self._given = loop.build(gates, fee, slippage, rules)
-        self._pass = compile.Fixed(self._entry)
+        self.entry, self._given = loop.build(gates, fee, slippage, rules)
+        """The compiled pass, and the record of all it is given."""
+        self._pass = compile.Fixed(self.entry)
         self._market_limits, self._asked, self._layers = market_limits, asked, layers
         self._used, self._strategies = np.zeros(4, np.int64), strategies
         self._most = 4 * symbols + loop.ROOM
         gates_asked = len(layers)
         self._buffers: tuple[Records, Records, Records, Records] = (
-            empty(EVENT, _BUFFER + 2 * self._most),
-            empty(DECISION, _BUFFER),
-            empty(VERDICT, _BUFFER + 2 * gates_asked),
-            empty(OPINION, _BUFFER + 2 * strategies),
+            empty(records.EVENT, _BUFFER + 2 * self._most),
+            empty(records.DECISION, _BUFFER),
+            empty(records.VERDICT, _BUFFER + 2 * gates_asked),
+            empty(records.OPINION, _BUFFER + 2 * strategies),
         )
 
     @property
@@ -124,7 +118,10 @@ class Ledger:
 
         The yielded records are views that the next step overwrites.
         """
-        events, decisions, verdicts, opinions = buffers = self._room_for(len(told))
+        room = (len(told) + 2) * self._most
+        if len(self._buffers[0]) < room:
+            self._buffers = (empty(records.EVENT, 2 * room), *self._buffers[1:])
+        events, decisions, verdicts, opinions = buffers = self._buffers
         at, none = 0, told[:0]
         while at < len(order) or len(told):
             self._used[:] = 0
@@ -137,30 +134,9 @@ class Ledger:
 
     def warm(self) -> None:
         """Compile the pass, or load it from the cache, by running over no rows."""
-        none, scores = np.zeros(0), np.zeros((self._strategies, 0))
-        judged = Judged(
-            directions=np.zeros(0, np.int8),
-            confidences=none,
-            reasons=np.zeros(0, np.int16),
-            values=none,
-            limits=none,
-            market=np.zeros((len(self._market_limits), 0)),
-            signals=scores.astype(np.int8),
-            scores=scores,
-        )
-        self._ledger_pass(np.zeros(0, ROW), np.zeros(0, np.int64), 0, judged, empty(EVENT, 0), *self._buffers)
-
-    @property
-    def entry(self) -> compile.Step:
-        """Return the compiled pass."""
-        return self._entry
-
-    def _room_for(self, told: int) -> tuple[Records, Records, Records, Records]:
-        events, decisions, verdicts, opinions = self._buffers
-        if len(events) < (told + 2) * self._most:
-            events = empty(EVENT, 2 * (told + 2) * self._most)
-            self._buffers = (events, decisions, verdicts, opinions)
-        return self._buffers
+        judged = Judged.of(0, len(self._market_limits), self._strategies)
+        rows, order, told = empty(records.ROW, 0), np.zeros(0, np.int64), empty(records.EVENT, 0)
+        self._ledger_pass(rows, order, 0, judged, told, *self._buffers)
 
     def _ledger_pass(
         self, rows: Records, order: Any, at: int, judged: Judged, told: Records, *buffers: Any
@@ -176,7 +152,7 @@ class Ledger:
 
 def instrument_records(instruments: Sequence[Instrument]) -> Records:
     """Return the instruments as the records that steps read."""
-    made = empty(INSTRUMENT, len(instruments))
+    made = empty(records.INSTRUMENT, len(instruments))
     for one, each in zip(made, instruments, strict=True):
         if each.inverse:
             raise ConfigError(f"{each.symbol}: inverse contracts cannot be traded. Choose a linear one.")
@@ -195,7 +171,8 @@ def rules(risk: Risk, trace: str, on_paper: bool) -> Records:
     made["risk_fraction"], made["max_position"] = risk.risk_fraction, risk.max_position_size
     made["stop_loss"], made["take_profit"] = to_units(risk.stop_loss_pct), to_units(risk.take_profit_pct)
     made["breaker_loss"], made["breaker_rejects"] = risk.breaker_loss, risk.breaker_rejects
-    made["sizing"], made["on_opposite"] = _SIZINGS[risk.sizing], _OPPOSITES[risk.on_opposite]
+    made["sizing"] = judge.SIZINGS.index(risk.sizing)
+    made["on_opposite"] = judge.OPPOSITES.index(risk.on_opposite)
     made["allow_short"], made["brackets"] = risk.allow_short, risk.brackets
-    made["on_paper"], made["trace"] = on_paper, _TRACES[trace]
+    made["on_paper"], made["trace"] = on_paper, judge.TRACES.index(trace)
     return made

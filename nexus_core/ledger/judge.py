@@ -8,10 +8,10 @@ import numpy as np
 
 from nexus_core.compile import step
 from nexus_core.ledger.money import LARGEST, fits, product, units
-from nexus_core.records import UNIT
+from nexus_core.records import UNIT, layout
 from nexus_core.types import Mode
 
-NORMAL, PAUSED, REDUCED, EMERGENCY = (int(mode) for mode in Mode)
+NORMAL, PAUSED, REDUCED, EMERGENCY = map(int, Mode)
 
 KERNEL_GATES = (
     ("late", 2),
@@ -30,46 +30,31 @@ LATE_ROW, NO_SIGNAL, NO_DIRECTION, OPPOSITE, SAFETY, SHORTING, SIZE, AMOUNTS, AT
     len(KERNEL_GATES)
 )
 
-FIXED_RISK, FIXED_QUANTITY, FIXED_NOTIONAL = 0, 1, 2
-CLOSE, REVERSE, IGNORE = 0, 1, 2
-TRACE_ORDERS, TRACE_APPROVED, TRACE_FULL = 0, 1, 2
+SIZINGS = ("fixed-risk", "fixed-quantity", "fixed-notional")
+FIXED_RISK, FIXED_QUANTITY, FIXED_NOTIONAL = range(3)
+OPPOSITES = ("close", "reverse", "ignore")
+CLOSE, REVERSE, IGNORE = range(3)
+TRACES = ("orders", "approved", "full")
+TRACE_ORDERS, TRACE_APPROVED, TRACE_FULL = range(3)
+"""Numbers of the settings' words, in the words' order."""
 
-RULES = np.dtype(
-    [
-        ("quantity", "i8"),  # of fixed-quantity
-        ("notional", "i8"),  # of fixed-notional
-        ("risk_fraction", "f8"),
-        ("max_position", "f8"),
-        ("stop_loss", "i8"),  # share of the price, in 1e-8
-        ("take_profit", "i8"),
-        ("breaker_loss", "f8"),
-        ("breaker_rejects", "i8"),
-        ("sizing", "i8"),
-        ("on_opposite", "i8"),
-        ("allow_short", "i8"),
-        ("brackets", "i8"),
-        ("on_paper", "b1"),
-        ("trace", "i8"),
-    ],
-    align=True,
+RULES = layout(
+    ("quantity notional", "i8"),  # of fixed-quantity, of fixed-notional
+    ("risk_fraction max_position", "f8"),
+    ("stop_loss take_profit", "i8"),  # shares of the price, in 1e-8
+    ("breaker_loss", "f8"),
+    ("breaker_rejects sizing on_opposite allow_short brackets", "i8"),
+    ("on_paper", "b1"),
+    ("trace", "i8"),
 )
 
-PROPOSAL = np.dtype(
-    [
-        ("side", "i8"),
-        ("qty", "i8"),
-        ("price", "i8"),
-        ("notional", "i8"),
-        ("margin", "i8"),  # that the entry would hold
-        ("stop", "i8"),
-        ("target", "i8"),
-        ("equity", "i8"),
-        ("occupied", "i8"),  # orders and position that stand on the symbol
-        ("lot", "i8"),
-        ("min_notional", "i8"),
-        ("confidence", "f8"),
-    ],
-    align=True,
+PROPOSAL = layout(
+    ("side qty price notional", "i8"),
+    ("margin", "i8"),  # that the entry would hold
+    ("stop target equity", "i8"),
+    ("occupied", "i8"),  # orders and position that stand on the symbol
+    ("lot min_notional", "i8"),
+    ("confidence", "f8"),
 )
 
 
@@ -115,12 +100,8 @@ def begin(account: Any, position: Any, instrument: Any, proposal: Any, side: int
     proposal.equity = account.cash + account.value
     proposal.lot = instrument.lot
     proposal.min_notional = instrument.min_notional
-    proposal.qty = 0
-    proposal.price = 0
-    proposal.notional = 0
-    proposal.margin = 0
-    proposal.stop = 0
-    proposal.target = 0
+    proposal.qty = proposal.price = proposal.notional = 0
+    proposal.margin = proposal.stop = proposal.target = 0
 
 
 @step
@@ -158,8 +139,7 @@ def trips(rules: Any, account: Any) -> bool:
     """Tell whether the account's circuit breaker opens: too much lost, or too many rejects, this hour."""
     if account.mode == PAUSED or account.mode == EMERGENCY:
         return False
-    if rules.breaker_rejects > 0 and account.hour_rejects >= rules.breaker_rejects:
+    if 0 < rules.breaker_rejects <= account.hour_rejects:
         return True
-    if rules.breaker_loss <= 0.0 or account.hour_loss >= 0:
-        return False
-    return float(-account.hour_loss) >= rules.breaker_loss * float(account.cash + account.value)
+    most = rules.breaker_loss * float(account.cash + account.value)
+    return rules.breaker_loss > 0.0 and account.hour_loss < 0 and float(-account.hour_loss) >= most

@@ -6,6 +6,7 @@ The loop is generated for a run, because its gates, fee and slippage are chosen 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from nexus_core import compile
 from nexus_core.compile import step
 from nexus_core.ledger import judge, money, orders
+from nexus_core.ledger.money import bits, fold, word
 from nexus_core.records import Records
 from nexus_core.steps.tool import record
 from nexus_core.types import Outcome
@@ -54,8 +56,7 @@ def roll(account: Any, ts: int) -> None:
     """Start the hour, day and week that a time lies in. A time on an edge belongs to what ends there."""
     equity = account.cash + account.value
     account.next_hour = -(-ts // HOUR) * HOUR
-    account.hour_loss = 0
-    account.hour_rejects = 0
+    account.hour_loss = account.hour_rejects = 0
     if ts > account.next_day:
         account.next_day = -(-ts // DAY) * DAY
         account.day_start = equity
@@ -65,36 +66,35 @@ def roll(account: Any, ts: int) -> None:
 
 
 @step
-def note(account: Any, verdicts: Any, used: Any, gate: int, value: float, limit: float, passed: bool) -> None:
-    """Write one gate's verdict, and fold it into the run hash."""
+def write(verdicts: Any, used: Any, gate: int, value: float, limit: float, passed: bool) -> None:
+    """Write one gate's verdict."""
     verdict = verdicts[used[orders.VERDICTS]]
     used[orders.VERDICTS] += 1
     verdict.value = value
     verdict.limit = limit
     verdict.gate = gate
     verdict.passed = passed
-    money.fold(
-        account, money.word(gate), money.bits(value), money.bits(limit), money.word(1 if passed else 0)
-    )
+
+
+@step
+def note(account: Any, verdicts: Any, used: Any, gate: int, value: float, limit: float, passed: bool) -> None:
+    """Write one gate's verdict, and fold it into the run hash."""
+    write(verdicts, used, gate, value, limit, passed)
+    fold(account, word(gate), bits(value), bits(limit), word(1 if passed else 0))
 
 
 @step
 def recall(verdicts: Any, used: Any, first: int, count: int, column: Any, limits: Any, refused: int) -> None:
     """Write the verdicts of the first `count` market gates on one row; `refused` is the gate that failed."""
     for g in range(count):
-        verdict = verdicts[used[orders.VERDICTS]]
-        used[orders.VERDICTS] += 1
-        verdict.value = column[g]
-        verdict.limit = limits[g]
-        verdict.gate = first + g
-        verdict.passed = first + g != refused
+        write(verdicts, used, first + g, column[g], limits[g], first + g != refused)
 
 
 @step
 def fold_market(account: Any, first: int, count: int, column: Any) -> None:
     """Fold the market gates' values on a row that reached the ledger's gates into the run hash."""
     for g in range(count):
-        money.fold(account, money.word(first + g), money.bits(column[g]), money.word(0), money.word(1))
+        fold(account, word(first + g), bits(column[g]), word(0), word(1))
 
 
 @step
@@ -159,19 +159,17 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
         direction = directions[i]
         urgent = account.mode == EMERGENCY and position.qty != 0
         busy = direction != 0 or urgent or (position.working != 0 and on_paper)
-        if (busy or trace == TRACE_FULL) and (
-            used[EVENTS] + ROOM > events.size
-            or used[DECISIONS] + 1 > decisions.size
-            or used[VERDICTS] + layers.size > verdicts.size
-            or used[OPINIONS] + signals.shape[0] > opinions.size
-        ):
+        if busy or trace == TRACE_FULL:
             account.hash_low = low_lane
             account.hash_high = high_lane
-            account.decisions += n - at
-            return n
-        if busy:
-            account.hash_low = low_lane
-            account.hash_high = high_lane
+            if (
+                used[EVENTS] + ROOM > events.size
+                or used[DECISIONS] + 1 > decisions.size
+                or used[VERDICTS] + layers.size > verdicts.size
+                or used[OPINIONS] + signals.shape[0] > opinions.size
+            ):
+                account.decisions += n - at
+                return n
         if ts > account.next_hour:
             roll(account, ts)
         if position.working != 0 and on_paper:
@@ -187,9 +185,7 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
                     price = touched(work, opened, high, low)
                     if price <= 0:
                         continue
-                    worse = 0.0
-                    if work.kind != LIMIT:
-                        worse = slippage(row, work, costs.slippage)
+                    worse = slippage(row, work, costs.slippage) if work.kind != LIMIT else 0.0
                     rate = fee(row, work, account, costs.fee)
                     qty = work.qty - work.filled
                     if slot != ENTRY_SLOT:
@@ -293,13 +289,15 @@ def build(
     """Return the pass for these gates and costs, with one record of all it is given."""
     early = "".join(_gate(k, gate) for k, gate in enumerate(gates) if gate.layer < 6)
     late = "".join(_gate(k, gate) for k, gate in enumerate(gates) if gate.layer >= 6)
+    text = _PASS.format(early=early, late=late)
+    named = set(re.findall(r"\w+", text))
     bindings: dict[str, Any] = {f"gate_{k}": gate.step for k, gate in enumerate(gates)}
     for room in (orders, judge, money):
-        bindings |= {name: value for name, value in vars(room).items() if name in _NAMES}
+        bindings |= {name: value for name, value in vars(room).items() if name in named}
+    # after the rooms: REJECTED is an order's state there, and an outcome in the pass
     bindings |= {"fee": fee.step, "slippage": slippage.step, "np": np, "TURNS": TURNS, "ROOM": ROOM}
     bindings |= {"roll": roll, "note": note, "recall": recall, "fold_market": fold_market, "opine": opine}
     bindings |= {outcome.name: int(outcome) for outcome in Outcome} | {"FIRST": len(judge.KERNEL_GATES)}
-    text = _PASS.format(early=early, late=late)
     params = {f"g{k}": gate.params[0] for k, gate in enumerate(gates)} or {"none": 0}
     costs = record(fee=fee.params[0], slippage=slippage.params[0])
     proposal = np.zeros((), judge.PROPOSAL)[()]
@@ -313,12 +311,3 @@ _PASSES = {"above": "<=", "from": "<", "below": ">="}
 def _gate(k: int, gate: GateStep) -> str:
     half = " * (0.5 if account.mode == REDUCED else 1.0)" if gate.halves else ""
     return _GATE.format(k=k, number=gate.number, half=half, sign=_PASSES[gate.refuses])
-
-
-_NAMES = frozenset({
-    "AMOUNTS", "DECISIONS", "EMERGENCY", "ENTRY_SLOT", "EVENTS", "IGNORE", "LIMIT", "MARKET",
-    "MODE", "OPINIONS", "OPPOSITE", "PAUSED", "REDUCED", "REVERSE", "SAFETY", "TRACE_APPROVED",
-    "TRACE_FULL", "TRACE_ORDERS", "UNIT", "VERDICTS", "begin", "bits", "can_book", "close_out",
-    "fits", "mark", "mixed", "place", "product", "propose", "report", "settle", "switch", "touched",
-    "trips", "turn_down", "units", "word",
-})  # fmt: skip

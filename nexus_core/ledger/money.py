@@ -66,30 +66,23 @@ def share(amount: int, part: int, whole: int) -> Any:
 
     Long division, a bit at a time: the product may need 126 bits, and this is called on partial closes only.
     """
-    negative = amount < 0
-    amount = abs(amount)
-    quotient = amount // whole * part
-    left = amount % whole
+    quotient = abs(amount) // whole * part
+    left = abs(amount) % whole
     # quotient and rest of left x part / whole, by doubling
     add = np.int64(0)
     rest = np.int64(0)
     for bit in range(62, -1, -1):
         add *= 2
-        if rest >= whole - rest:
-            rest -= whole - rest
-            add += 1
-        else:
-            rest += rest
-        if (part >> bit) & 1 == 1:
-            if rest >= whole - left:
-                rest -= whole - left
+        for more in (rest, left * ((part >> bit) & 1)):
+            if rest >= whole - more:
+                rest -= whole - more
                 add += 1
             else:
-                rest += left
+                rest += more
     total = quotient + add
     if rest > whole - rest or (rest == whole - rest and total & 1 == 1):
         total += 1
-    return -total if negative else total
+    return -total if amount < 0 else total
 
 
 _P1 = np.uint64(0x9E3779B97F4A7C15)
@@ -105,9 +98,7 @@ _NAN = np.uint64(0x7FF8000000000000)
 @step
 def bits(x: float) -> np.uint64:
     """Return the bits of a float64; every NaN gives the same, and -0 gives those of 0."""
-    if x != x:
-        return _NAN
-    return np.float64(x + 0.0).view(np.uint64)
+    return _NAN if x != x else np.float64(x + 0.0).view(np.uint64)
 
 
 @step
@@ -125,9 +116,7 @@ def mixed(low: Any, high: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
 @step
 def fold(account: Any, a: Any, b: Any, c: Any, d: Any) -> None:
     """Fold four words into the run hash."""
-    low, high = mixed(account.hash_low, account.hash_high, a, b, c, d)
-    account.hash_low = low
-    account.hash_high = high
+    account.hash_low, account.hash_high = mixed(account.hash_low, account.hash_high, a, b, c, d)
 
 
 def run_hash(account: Any) -> str:

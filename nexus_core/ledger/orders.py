@@ -14,20 +14,14 @@ import numpy as np
 
 from nexus_core.compile import step
 from nexus_core.ledger.money import LARGEST, fits, fold, product, share, units, word
-from nexus_core.records import UNIT
+from nexus_core.records import APPROVAL, FILL, MODE, MOVE, UNIT
 from nexus_core.types import ORDER_STEPS, Mode, OrderKind, OrderState, Purpose
 
-NONE, PENDING, SUBMITTED, OPEN = (int(s) for s in list(OrderState)[:4])
-PARTIALLY_FILLED, FILLED, CANCELLED, REJECTED, EXPIRED, UNKNOWN = (int(s) for s in list(OrderState)[4:])
-MARKET, LIMIT, STOP = int(OrderKind.MARKET), int(OrderKind.LIMIT), int(OrderKind.STOP)
-ENTRY_SLOT, EXIT_SLOT, STOP_SLOT, TARGET_SLOT = (
-    int(p) for p in (Purpose.ENTRY, Purpose.EXIT, Purpose.STOP, Purpose.TARGET)
-)
-
+NONE, PENDING, SUBMITTED, OPEN = map(int, list(OrderState)[:4])
+PARTIALLY_FILLED, FILLED, CANCELLED, REJECTED, EXPIRED, UNKNOWN = map(int, list(OrderState)[4:])
+MARKET, LIMIT, STOP = map(int, OrderKind)
+ENTRY_SLOT, EXIT_SLOT, STOP_SLOT, TARGET_SLOT = map(int, Purpose)
 NORMAL, EMERGENCY = int(Mode.NORMAL), int(Mode.EMERGENCY)
-
-APPROVAL, MOVE, FILL, MODE = 1, 2, 3, 4
-"""Kinds of event: an approved order, a step of an order, a fill, a change of the safety mode."""
 
 EVENTS, DECISIONS, VERDICTS, OPINIONS = 0, 1, 2, 3
 """Places in the array that counts the records written so far."""
@@ -100,6 +94,12 @@ def emit(account: Any, position: Any, order: Any, events: Any, used: Any, kind: 
 
 
 @step
+def tell_move(account: Any, position: Any, order: Any, events: Any, used: Any, ts: int, reason: int) -> None:
+    """Write a step of an order, with the quantity that is left."""
+    emit(account, position, order, events, used, MOVE, ts, order.qty - order.filled, order.price, 0, reason)
+
+
+@step
 def place(account: Any, position: Any, orders: Any, events: Any, used: Any, slot: int, ts: int, decision: int,
           symbol: int, side: int, kind: int, qty: int, price: int, stop: int, target: int, reason: int,
           on_paper: bool) -> int:  # fmt: skip
@@ -110,8 +110,7 @@ def place(account: Any, position: Any, orders: Any, events: Any, used: Any, slot
     order.ts = ts
     order.decision = decision
     order.qty = qty
-    order.filled = 0
-    order.cost = 0
+    order.filled = order.cost = 0
     order.price = price
     order.stop = stop
     order.target = target
@@ -139,7 +138,7 @@ def end(
     position.working &= ~(1 << order.purpose)
     if to == REJECTED:
         account.hour_rejects += 1
-    emit(account, position, order, events, used, MOVE, ts, order.qty - order.filled, order.price, 0, reason)
+    tell_move(account, position, order, events, used, ts, reason)
     return True
 
 
@@ -153,9 +152,7 @@ def turn_down(account: Any, position: Any, order: Any, events: Any, used: Any, t
     if order.purpose == ENTRY_SLOT:
         end(account, position, order, events, used, CANCELLED, ts, reason)
     else:
-        emit(
-            account, position, order, events, used, MOVE, ts, order.qty - order.filled, order.price, 0, reason
-        )
+        tell_move(account, position, order, events, used, ts, reason)
 
 
 @step
@@ -173,15 +170,7 @@ def mark(account: Any, position: Any, instrument: Any, close: float) -> None:
     price = units(close)
     if price > 0 and fits(price, position.qty * instrument.multiplier):
         value_at(account, position, instrument, price)
-    raise_peak(account)
-
-
-@step
-def raise_peak(account: Any) -> None:
-    """Keep the highest equity."""
-    equity = account.cash + account.value
-    if equity > account.peak:
-        account.peak = equity
+    account.peak = max(account.peak, account.cash + account.value)
 
 
 @step
@@ -253,7 +242,7 @@ def settle(account: Any, position: Any, orders: Any, instrument: Any, events: An
         position.working &= ~(1 << order.purpose)
     emit(account, position, order, events, used, FILL, ts, qty, price, fee, REDUCE_ONLY)
     if position.qty == 0:
-        raise_peak(account)
+        account.peak = max(account.peak, account.cash + account.value)
     if position.qty == 0 or (before != 0 and (position.qty > 0) != (before > 0)):
         withdraw(account, position, orders, events, used, order.symbol, EXIT_SLOT, ts)
     if order.purpose == ENTRY_SLOT and order.state == FILLED:
@@ -302,8 +291,7 @@ def touched(order: Any, opened: int, high: int, low: int) -> Any:
     """Return the price at which a bar fills an order before costs, or -1 where it does not."""
     if order.kind == MARKET:
         return opened
-    falls = (order.side > 0) == (order.kind == LIMIT)  # it waits for the price to come down
-    if falls:
+    if (order.side > 0) == (order.kind == LIMIT):  # it waits for the price to come down
         return min(opened, order.price) if low <= order.price else np.int64(-1)
     return max(opened, order.price) if high >= order.price else np.int64(-1)
 
@@ -323,33 +311,25 @@ def report(
     if order.id != told.order or not is_working(order.state):
         return False
     if told.kind == FILL:
-        return fill(account, position, orders, instruments[symbol], events, used, order, told)
+        if not 0 < told.qty <= order.qty - order.filled or told.price <= 0 or not LEGAL[order.state, FILLED]:
+            return False
+        instrument = instruments[symbol]
+        if not can_book(account, position, instrument, order.side, told.qty, told.price, told.fee):
+            return False
+        settle(account, position, orders, instrument, events, used, order,
+               told.qty, told.price, told.fee, told.ts, False)  # fmt: skip
+        return True
     if told.state == FILLED or told.state == PARTIALLY_FILLED:
         return False
     if is_working(told.state):
         if not move(order, told.state):
             return False
-        left = order.qty - order.filled
-        emit(account, position, order, events, used, MOVE, told.ts, left, order.price, 0, -1)
+        tell_move(account, position, order, events, used, told.ts, -1)
         return True
     if not end(account, position, order, events, used, told.state, told.ts, told.reason):
         return False
     if order.purpose == ENTRY_SLOT and order.filled > 0:
         bracket(account, position, orders, events, used, order, told.ts, False)
-    return True
-
-
-@step
-def fill(
-    account: Any, position: Any, orders: Any, instrument: Any, events: Any, used: Any, order: Any, told: Any
-) -> bool:
-    """Book a fill that a venue tells of, and tell whether it could be true."""
-    if not 0 < told.qty <= order.qty - order.filled or told.price <= 0 or not LEGAL[order.state, FILLED]:
-        return False
-    if not can_book(account, position, instrument, order.side, told.qty, told.price, told.fee):
-        return False
-    settle(account, position, orders, instrument, events, used, order,
-           told.qty, told.price, told.fee, told.ts, False)  # fmt: skip
     return True
 
 
@@ -362,28 +342,19 @@ def switch(account: Any, positions: Any, orders: Any, events: Any, used: Any, mo
     """
     account.mode = mode
     if mode == NORMAL:
-        account.hour_loss = 0
-        account.hour_rejects = 0
+        account.hour_loss = account.hour_rejects = 0
     event = events[used[EVENTS]]
     used[EVENTS] += 1
     account.events += 1
     event.seq = account.events
     event.ts = ts
-    event.order = 0
-    event.decision = 0
-    event.qty = 0
-    event.price = 0
-    event.fee = 0
-    event.cash = account.cash
-    event.position = 0
+    event.order = event.decision = event.qty = event.price = event.fee = event.position = 0
     event.content = np.uint64(0)
+    event.side = event.order_kind = event.purpose = event.state = 0
+    event.cash = account.cash
     event.symbol = -1
     event.reason = reason
     event.kind = MODE
-    event.side = 0
-    event.order_kind = 0
-    event.purpose = 0
-    event.state = 0
     event.mode = mode
     fold(account, word(ts), word(mode), word(reason), word(account.cash))
     if mode == EMERGENCY:

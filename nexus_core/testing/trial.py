@@ -25,12 +25,14 @@ class _Given(StrategyLoop):
 
     def __init__(self) -> None:
         self.name, self.strategy = "given", Strategy()
+        self.states = np.zeros(0, [("rows", "i8"), ("faults", "i8")])
         self.signals: Any = None
         self.scores: Any = None
 
-    def run(self, rows: Records, first: Any, last: Any, signals: Any, scores: Any) -> None:
+    def run(self, rows: Records, first: Any, last: Any, signals: Any, scores: Any) -> int:
         for low, high in zip(first, last, strict=True):
             signals[low:high], scores[low:high] = self.signals[low:high], self.scores[low:high]
+        return 0
 
 
 class Trial:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import numpy as np
 import typer
+from nexus_classic import ClassicStrategy
 
 from nexus_core import Broker, Feed, Gate, Param, Strategy, steps
 from nexus_core.market.blocks import Chunk
@@ -14,6 +16,10 @@ from nexus_core.records import LATE, ROW, empty
 MINUTE = 60_000_000_000
 START = 1_772_409_600_000_000_000 + 23 * 60 * MINUTE
 """An hour before an epoch ends: 2026-03-02 23:00 UTC."""
+
+wake = threading.Event()
+"""Ends the sleep of strategies that doze; set, they do not even begin."""
+wake.set()
 
 hello = typer.Typer()
 
@@ -29,6 +35,7 @@ class Walk(Feed):
 
     nexus_api = 1
     offers = {"bar", "volume"}
+    correlated = True  # which rows are missing hangs on how many symbols there are
     ends = Param(0, low=0, high=1_000_000_000, help="Ticks after which there is nothing more; 0 never")
     gaps = Param(True, low=0, high=1, help="Whether rows are missing and late")
     salt = Param(0, low=0, high=1000, help="Another number makes other rows")
@@ -131,6 +138,63 @@ class Wild(Strategy):
         """Answer with a score of 2, which counts as no answer."""
         state.seen += 1
         return 0, (2.0 if state.seen % 2 == 0 else 0.0)
+
+
+class Tripping(Swing):
+    """Trade like Swing; on some rows raise, on some answer NaN."""
+
+    nexus_api = 1
+    every = Param(40, low=1, high=1_000_000, help="rows of a symbol between two errors")
+
+    @staticmethod
+    def step(row, state, params):
+        """Answer against the distance from the average, unless it is time for an error."""
+        average = steps.ewm.push(state.average, row.close)
+        state.seen += 1
+        if (row.seq + 7 * row.symbol) % params.every == 0:
+            raise ValueError
+        if (row.seq + 7 * row.symbol) % params.every == 9:
+            return 0, math.nan
+        away = row.close / average - 1.0
+        if away > params.width:
+            return -1, 0.9
+        if away < -params.width:
+            return 1, 0.8
+        return 0, 0.0
+
+
+class Dozing(Strategy):
+    """Buy below the average of what it sees, sell above; on some rows sleep until woken."""
+
+    nexus_api = 1
+    category = "mean_reversion"
+    warmup = 6
+    nap = Param(1_000_000, low=1, high=1_000_000, help="rows of the feed between two naps")
+
+    def signal(self, window):
+        """Answer against the average."""
+        if window.seq[-1] % self.params.nap == 0:
+            wake.wait(1e6)
+        return (1 if window.close[-1] < window.close.mean() else -1), 0.85
+
+
+class Remembering(ClassicStrategy):
+    """Turn with the parity of all it was ever told, of all symbols; on some rows sleep until woken."""
+
+    nexus_api = 1
+    category = "statistical_arbitrage"
+    nap = Param(1_000_000, low=1, high=1_000_000, help="rows of the feed between two naps")
+
+    def initialize(self, config):
+        """Begin to remember."""
+        self.figure = 1
+
+    def execute(self, data):
+        """Answer from the memory, with the row in it."""
+        self.figure = (self.figure * 31 + data["sequence_num"] + ord(data["symbol"][0])) % 1009
+        if data["sequence_num"] % self.params.nap == 0:
+            wake.wait(1e6)
+        return {"signal": self.figure % 5 - 2, "confidence": 0.6 + self.figure / 5000}
 
 
 class Calm(Gate):

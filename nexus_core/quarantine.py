@@ -1,0 +1,195 @@
+"""Faults of strategies, counted in the order of time, and the silence of one that has too many.
+
+A strategy faults on a row where it raises, answers outside its contract, or (where the market does not wait)
+takes too long. Too many faults within a stretch of rows quarantine it: from the next row on it is absent,
+until a person releases it. Which row that is does not depend on the size of the blocks.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from attrs import define, field, frozen
+
+from nexus_core import log
+from nexus_core.config import Quarantine
+from nexus_core.ledger import Judged
+from nexus_core.market.blocks import Block
+from nexus_core.records import ABSENT, EVENT, Records, empty
+from nexus_core.steps.tool import record
+from nexus_core.strategy import FAULT, OVERRUN, QUARANTINE, RELEASE, StrategyLoop
+from nexus_core.styles import WindowLoop
+from nexus_core.types import iso
+from nexus_core.watch import Guard
+
+_LONG_AGO = -(2**62)
+
+
+@frozen
+class Notice:
+    """Something about a strategy that the journal keeps: an event, and why it came to it."""
+
+    record: Records
+    why: str
+
+
+@define
+class Ward:
+    """The strategies of a run, and the book of their faults."""
+
+    loops: list[StrategyLoop]
+    rules: Quarantine
+    books: Records = field(init=False)
+    """For each strategy: since when it is silent (0 if it is not), and the rows of its last faults."""
+    notices: list[Notice] = field(factory=list[Notice], init=False)
+    """What came about and is not journalled yet; whoever journals it clears the list."""
+    _told: set[tuple[str, str]] = field(factory=set[tuple[str, str]], init=False)
+    _since: Any = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        book = record(since=0, recent=np.full(self.rules.faults, _LONG_AGO))
+        self.books = np.repeat(np.array([book]), len(self.loops))
+        self._since = self.books["since"]
+
+    def run(self, block: Block, columns: Judged) -> None:
+        """Take a block through every strategy; write a signal and a score for each of its rows."""
+        for k, loop in enumerate(self.loops):
+            signals, scores = columns.signals[k], columns.scores[k]
+            if self._since[k]:
+                _silence(block.order, signals, scores)
+            elif not isinstance(loop, WindowLoop):
+                self._at_once(k, block, signals, scores)
+            else:
+                # what remembers, or has its time measured, is asked for no row twice
+                once = loop.opaque or loop.guard
+                (self._one_by_one if once else self._at_once)(k, block, signals, scores)
+                self._see_to(k, loop)
+
+    def silent(self) -> dict[str, str]:
+        """Return who is in quarantine, and since when."""
+        return {loop.name: iso(ts) for loop, ts in zip(self.loops, self._since, strict=True) if ts}
+
+    def guard(self) -> None:
+        """Drop from now on the answers of plain Python that take too long."""
+        for each in self._plain():
+            each.guard = Guard(self.rules.budget)
+
+    def tell(self, events: Records) -> None:
+        """Take what was told about strategies: a release, or a row whose answer came too late."""
+        for event in events[events["reason"] >= 0]:
+            loop: StrategyLoop = self.loops[int(event["reason"])]
+            if event["kind"] == RELEASE:
+                loop.reset()
+                self.books[event["reason"]] = 0, _LONG_AGO
+            elif event["kind"] == OVERRUN and isinstance(loop, WindowLoop):
+                loop.late[int(event["symbol"]), int(event["ts"])] = bool(event["state"])
+
+    def _plain(self) -> list[WindowLoop]:
+        return [each for each in self.loops if isinstance(each, WindowLoop)]
+
+    # -- one strategy over one block --------------------------------------------------------------
+
+    def _at_once(self, k: int, block: Block, signals: Any, scores: Any) -> None:
+        loop, size = self.loops[k], len(block.order)
+        # a copy of the records themselves would go field by field
+        raw = loop.states.view(np.uint8)
+        before = raw.copy()
+        begun = time.perf_counter()
+        try:
+            faults = loop.run(block.rows, block.first, block.last, signals, scores)
+        except (Exception, SystemExit) as error:
+            raw[:] = before
+            self._warn(loop, f"raised {type(error).__name__}: {error}")
+            self._one_by_one(k, block, signals, scores)
+            return
+        if (took := time.perf_counter() - begun) > size * self.rules.budget:
+            self._warn_of_slowness(loop, took / size)
+        if faults:
+            rows = int(before.view(loop.states.dtype)["rows"].sum())
+            order, rest = np.split(block.order, [self._counted(k, block, signals, rows)])
+            if len(rest):  # it must not have seen what came after
+                raw[:] = before
+                seen = np.bincount(block.rows["symbol"][order], minlength=len(block.first))
+                loop.run(block.rows, block.first, block.first + seen, signals, scores)
+                _silence(rest, signals, scores)
+            _silence(order[signals[order] == FAULT], signals, scores)
+
+    def _counted(self, k: int, block: Block, signals: Any, rows: int) -> int:
+        """Note a block's faults, `rows` before it; return how many of its rows the strategy is given."""
+        for place in np.flatnonzero(signals[block.order] == FAULT).tolist():
+            if self._note(k, rows + place, int(block.rows["ts"][block.order[place]])):
+                return place + 1
+        return len(block.order)
+
+    def _one_by_one(self, k: int, block: Block, signals: Any, scores: Any) -> None:
+        loop, rows = self.loops[k], block.rows
+        first = np.zeros(len(loop.states), np.int64)
+        last, given = first.copy(), int(loop.states["rows"].sum())
+        for place, i in enumerate(block.order):
+            s = int(rows["symbol"][i])
+            first[s], last[s] = i, i + 1
+            before = loop.states[s : s + 1].copy()
+            try:
+                faults = loop.run(rows, first, last, signals, scores)
+            except (Exception, SystemExit) as error:
+                self._warn(loop, f"raised {type(error).__name__}: {error}")
+                loop.states[s : s + 1] = before
+                loop.states["rows"][s] += 1
+                loop.states["faults"][s] += 1
+                faults = 1
+            first[s] = last[s] = 0
+            if faults:
+                _silence(block.order[place : place + 1], signals, scores)
+                if self._note(k, given + place, int(rows["ts"][i])):
+                    _silence(block.order[place + 1 :], signals, scores)
+                    return
+
+    def _note(self, k: int, row: int, ts: int) -> bool:
+        """Note a fault on a row; tell whether it is one too many."""
+        book = self.books[k]
+        book["recent"] = np.append(book["recent"][1:], row)
+        span = row - int(book["recent"][0]) + 1
+        if span > self.rules.rows:
+            return False
+        book["since"] = ts
+        why = f"{self.rules.faults} faults in {span} rows"
+        self._notice(QUARANTINE, k, ts, why)
+        name = self.loops[k].name
+        what = f"{name}: quarantined at {iso(ts)} after {why}."
+        log.warning("%s Others go on; nexus plugins release %s lets it back.", what, name)
+        return True
+
+    def _see_to(self, k: int, loop: WindowLoop) -> None:
+        """Journal and tell what a strategy in plain Python did."""
+        if loop.error is not None:
+            self._warn(loop, f"raised {type(loop.error).__name__}: {loop.error}")
+            loop.error = None
+        for symbol, ts, asked in loop.overran:
+            self._notice(OVERRUN, k, ts, f"took longer than {self.rules.budget:g} s", symbol, asked)
+            self._warn(loop, f"took longer than {self.rules.budget:g} s")
+        loop.overran.clear()
+        if loop.slowest > self.rules.budget:
+            self._warn_of_slowness(loop, loop.slowest)
+
+    def _notice(self, kind: int, k: int, ts: int, why: str, symbol: int = -1, asked: bool = False) -> None:
+        event = empty(EVENT, 1)
+        event[["kind", "reason", "ts", "symbol", "state"]] = kind, k, ts, symbol, asked
+        self.notices.append(Notice(event, f"{self.loops[k].name}: {why}"))
+
+    def _warn(self, loop: StrategyLoop, what: str) -> None:
+        if (loop.name, what[:12]) not in self._told:
+            self._told.add((loop.name, what[:12]))
+            log.warning("%s: %s. Such a row counts as a fault, and the strategy as absent.", loop.name, what)
+
+    def _warn_of_slowness(self, loop: StrategyLoop, seconds: float) -> None:
+        if (loop.name, "slow") not in self._told:
+            self._told.add((loop.name, "slow"))
+            what = f"{loop.name}: a row took {seconds:.3f} s, its budget is {self.rules.budget:g} s."
+            log.warning("%s In real time such an answer is dropped.", what)
+
+
+def _silence(order: Any, signals: Any, scores: Any) -> None:
+    signals[order] = ABSENT
+    scores[order] = 0.0

@@ -1,0 +1,1 @@
+"""Stands for something heavy."""

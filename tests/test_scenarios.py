@@ -1,0 +1,74 @@
+"""Scenarios: the event is where it is said to be, as large as asked for, and the rest is the quiet market."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from nexus_core.errors import NotFoundError
+from nexus_core.market.blocks import Chunk
+from nexus_core.testing import scenarios
+
+KINDS = [scenarios.shock, scenarios.trend, scenarios.excursion, scenarios.gap]
+
+
+def log_close(rows):
+    return np.log(rows["close"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("side", [1, -1])
+def test_rows_are_whole_and_before_the_event_those_of_the_quiet_market(kind, side):
+    made, quiet = kind(3, 1_500, 900, side=side), scenarios.quiet(3, 1_500)
+    rows = made.rows
+    assert (made.at, made.side) == (900, side)
+    assert rows[:900].tobytes() == quiet[:900].tobytes()
+    Chunk(rows, np.array([0, len(rows)]))  # refuses what is out of order
+    assert (rows["high"] >= np.maximum(rows["open"], rows["close"])).all()
+    assert (rows["low"] <= np.minimum(rows["open"], rows["close"])).all()
+    assert (rows["bid"] <= rows["ask"]).all()
+    assert (np.sign(log_close(rows) - log_close(quiet))[900:905] == side).all()
+    assert kind(3, 1_500, 900, side=side).rows.tobytes() == rows.tobytes()
+    assert kind(4, 1_500, 900, side=side).rows.tobytes() != rows.tobytes()
+
+
+def test_a_shock_is_one_bar_of_so_many_usual_ones():
+    quiet = scenarios.quiet(5, 1_200)
+    rows = scenarios.shock(5, 1_200, 700, moves=12.0, volume=8.0).rows
+    moved = (log_close(rows) - log_close(quiet)) / scenarios.usual(quiet)
+    assert moved[699] == 0.0
+    np.testing.assert_allclose(moved[700:], 12.0, atol=0.01)
+    assert rows["volume"][700] == 8.0 * quiet["volume"][700]
+    assert (rows["volume"] == quiet["volume"]).sum() == len(rows) - 1
+
+
+def test_a_trend_drifts_and_then_stays():
+    quiet = scenarios.quiet(5, 1_200)
+    rows = scenarios.trend(5, 1_200, 700, drift=0.25, length=100, side=-1).rows
+    moved = (log_close(rows) - log_close(quiet)) / scenarios.usual(quiet)
+    np.testing.assert_allclose(moved[700:800], -0.25 * np.arange(1, 101), atol=0.01)
+    np.testing.assert_allclose(moved[800:], -25.0, atol=0.01)
+
+
+def test_an_excursion_comes_back():
+    quiet = scenarios.quiet(5, 1_200)
+    rows = scenarios.excursion(5, 1_200, 700, moves=6.0, length=20).rows
+    moved = (log_close(rows) - log_close(quiet)) / scenarios.usual(quiet)
+    assert moved[719] == pytest.approx(6.0, abs=0.01)
+    np.testing.assert_allclose(moved[739:], 0.0, atol=0.01)
+
+
+def test_a_gap_lies_between_a_close_and_the_next_open():
+    quiet = scenarios.quiet(5, 1_200)
+    rows = scenarios.gap(5, 1_200, 700, moves=9.0).rows
+    jump = np.log(rows["open"][700] / quiet["open"][700]) / scenarios.usual(quiet)
+    assert jump == pytest.approx(9.0, abs=0.01)
+    assert rows["low"][700] > quiet["high"][700]
+
+
+def test_without_the_synthetic_market_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nexus_synthetic", None)
+    with pytest.raises(NotFoundError, match=r"pip install nexus-core\[testing\]"):
+        scenarios.quiet(1, 10)
