@@ -55,7 +55,12 @@ def timed(*arguments: str) -> tuple[float, float]:
 def played(folder: Path, told: bool) -> float:
     """Return the seconds of one run's loop, with its calls of hooks or without."""
     settings: dict[str, Any] = {
-        "run": {"strategies": ["vwap"], "symbols": ["BTC-USD"], "bars": 100_000},
+        "run": {
+            "strategies": ["vwap"],
+            "symbols": ["BTC-USD"],
+            "bars": 100_000,
+            "blocked": ["alert"],
+        },
         "performance": {"trace": "orders"},
     }
     work = session.begin(folder, engine.assemble(Settings.from_dict(settings)))
