@@ -96,6 +96,7 @@ def check(name: Name, as_json: Json = False, least: Least = "none") -> None:
     offer = _meant(name)
     if offer.kind in plugins.LOADED:
         plugins.load(offer.kind, offer.name)
+    described(offer, Run(), anew=True)
     line = [sys.executable, "-m", "nexus_core.testing", offer.key, "--json"]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     try:

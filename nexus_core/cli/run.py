@@ -13,6 +13,7 @@ from nexus_core.cli import output
 from nexus_core.config import load
 from nexus_core.errors import ConfigError, RefusedError, UsageError
 from nexus_core.upkeep import facts, lock
+from nexus_core.upkeep.states import described
 
 app = output.command()
 
@@ -132,7 +133,8 @@ def _remember(work: Any) -> None:
     states |= {key: ("broken", reason) for key, reason in work.assembly.listeners.broken.items()}
     for name, since in engine.ward.silent().items():
         states[f"strategies:{name}"] = ("quarantined", f"in run {work.folder.name} since {since}")
-    blocked = work.assembly.settings.run.blocked
+    run = work.assembly.settings.run
     for each in plugins.offers():
-        if each.key in states and not plugins.blocked(each, blocked):
+        if each.key in states and not plugins.blocked(each, run.blocked):
+            described(each, run, anew=states[each.key][0] != "broken")
             facts.remember(each, **dict(zip(("state", "reason"), states[each.key], strict=True)))
