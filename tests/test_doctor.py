@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from nexus_core import cli, compile, log
+from nexus_core import compile, log
 from nexus_core.config import Settings, describe
 from nexus_core.errors import Exit
 from nexus_core.upkeep import environment, health, lock
@@ -39,20 +39,6 @@ def whole(monkeypatch):
     monkeypatch.setattr(environment, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
     return done
-
-
-@pytest.fixture
-def nexus(capsys):
-    """Return a function that runs a command here: exit code, standard output, standard error."""
-
-    def call(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(each) for each in arguments])
-        said = capsys.readouterr()
-        return stop.value.code, said.out, said.err
-
-    return call
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import pytest
 import nexus_core.testing
 from nexus_core import cli, config, plugins
 from nexus_core.listeners import HOOKS
+from nexus_core.testing.anywhere import compilers
 from nexus_core.testing.contract import CONTRACTS
 
 LEDGER_CALL = "ledger.advance"
@@ -29,7 +30,6 @@ ROOMS = {"market": 1_500, "steps": 1_500, "cli": 1_000, "upkeep": 500}
 KERNEL_LINES, MODULE_LINES = 4_000, 450
 UNCOUNTED = {"testing", "templates"}
 """The contract kit is not part of a run, and templates are text for authors."""
-COMPILERS = {"njit", "jit", "vectorize", "guvectorize", "cfunc", "stencil", "jitclass"}
 FOREIGN = re.compile(r"(?<!\w)/(?:work|root)/|\.\./shared|\bmission\.md")
 UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX)\b")
 SILENT = {
@@ -65,30 +65,6 @@ def calls(source: str, name: str) -> int:
     """Count the calls of a function or method whose dotted name is, or ends with, `name`."""
     called = (ast.unparse(node.func) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
     return sum(1 for each in called if f".{each}".endswith(f".{name}"))
-
-
-def compilers(source: str) -> set[str]:
-    """Return the names of Numba's compilers that a module takes from Numba."""
-    tree = ast.parse(source)
-    modules: set[str] = set()
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            modules |= {
-                (each.asname or each.name).partition(".")[0]
-                for each in node.names
-                if each.name.partition(".")[0] == "numba"
-            }
-        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "numba":
-            found |= {each.name for each in node.names} & COMPILERS
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr in COMPILERS:
-            value = node.value
-            while isinstance(value, ast.Attribute):
-                value = value.value
-            if isinstance(value, ast.Name) and value.id in modules:
-                found.add(node.attr)
-    return found
 
 
 def undocumented(source: str) -> list[str]:

@@ -10,7 +10,7 @@ import tomllib
 
 import pytest
 
-from nexus_core import cli, log, plugins
+from nexus_core import log, plugins
 from nexus_core.errors import ConfigError, Exit, NotFoundError
 from nexus_core.upkeep import lock
 
@@ -47,20 +47,6 @@ def box(install, path):
     (folder / "more").mkdir()
     (folder / "more" / "weights.bin").write_bytes(bytes(range(256)))
     return folder
-
-
-@pytest.fixture
-def nexus(capsys):
-    """Return a function that runs a command here: exit code, standard output, standard error."""
-
-    def call(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(each) for each in arguments])
-        said = capsys.readouterr()
-        return stop.value.code, said.out, said.err
-
-    return call
 
 
 def changes(where, names=None):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from nexus_core import cli, plugins, runs, safety
+from nexus_core import plugins, runs, safety
 from nexus_core.errors import Exit, NotFoundError, PluginError
 from nexus_core.journal import Journal
 from nexus_core.ledger.orders import MODE
@@ -64,20 +64,6 @@ def shop(tmp_path, monkeypatch):
 def nothing_known(tmp_path, monkeypatch):
     """Let nothing be known of plugins."""
     monkeypatch.setenv("NEXUS_HOME", str(tmp_path / "known"))
-
-
-@pytest.fixture
-def nexus(capsys):
-    """Return a function that runs a command here: exit code, standard output, standard error."""
-
-    def call(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(each) for each in arguments])
-        said = capsys.readouterr()
-        return stop.value.code, said.out, said.err
-
-    return call
 
 
 @pytest.fixture

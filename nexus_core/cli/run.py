@@ -13,7 +13,6 @@ from nexus_core.cli import output
 from nexus_core.config import load
 from nexus_core.errors import ConfigError, RefusedError, UsageError
 from nexus_core.upkeep import facts, lock
-from nexus_core.upkeep.states import described
 
 app = output.command()
 
@@ -117,8 +116,8 @@ def _play(work: Any, progress: Any, speed: float, as_json: bool) -> None:
 
     work.play(on_commit, engine.market.interval / 1e9 / speed if speed else 0.0)
     progress.done()
-    _remember(work)
     seconds = time.perf_counter() - begun
+    _remember(work)
     data, text = result(work, seconds, rows=(engine.tick - first) * len(engine.market.instruments))
     work.assembly.listeners.call("nexus_result", run=work.folder.name, result=deepcopy(data))
     output.show(as_json, data, text)
@@ -126,15 +125,20 @@ def _play(work: Any, progress: Any, speed: float, as_json: bool) -> None:
 
 def _remember(work: Any) -> None:
     """Keep for nexus plugins list what became of the plugins."""
-    engine = work.engine
-    states = {f"strategies:{each.name}": ("active", "") for each in engine.loops}
-    states |= {f"strategies:{each.name}": (each.state, each.reason) for each in engine.inactive}
-    states |= {each.key: ("active", "") for each in plugins.offers() if each.kind == "hooks"}
-    states |= {key: ("broken", reason) for key, reason in work.assembly.listeners.broken.items()}
+    engine, said = work.engine, dict[str, dict[str, Any]]()
+    for each in engine.loops:
+        needs = sorted(each.strategy.needs)
+        said[f"strategies:{each.name}"] = {"api": each.strategy.nexus_api, "needs": needs, "state": "active"}
+    for each in engine.inactive:
+        said[f"strategies:{each.name}"] = {"state": each.state, "reason": each.reason}
     for name, since in engine.ward.silent().items():
-        states[f"strategies:{name}"] = ("quarantined", f"in run {work.folder.name} since {since}")
-    run = work.assembly.settings.run
+        why = f"in run {work.folder.name} since {since}"
+        said[f"strategies:{name}"] |= {"state": "quarantined", "reason": why}
     for each in plugins.offers():
-        if each.key in states and not plugins.blocked(each, run.blocked):
-            described(each, run, anew=states[each.key][0] != "broken")
-            facts.remember(each, **dict(zip(("state", "reason"), states[each.key], strict=True)))
+        if each.kind == "hooks":
+            said[each.key] = {"state": "active"}
+    for key, reason in work.assembly.listeners.broken.items():
+        said[key] = {"state": "broken", "reason": reason}
+    for each in plugins.offers():
+        if each.key in said and not plugins.blocked(each, work.assembly.settings.run.blocked):
+            facts.remember(each, **{"reason": "", **said[each.key]})

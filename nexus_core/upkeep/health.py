@@ -39,11 +39,7 @@ def findings(config: Path | None, out: Path | None) -> Findings:
         where = lock.beside(found.path)
         if where.exists():
             differing = lock.differences(where)
-            yield (
-                "config",
-                f"{where}: differences: {len(differing)}",
-                " ".join(differing),
-            )
+            yield "config", f"{where}: differences: {len(differing)}", " ".join(differing)
     except NexusError as error:
         yield "config", "cannot be used as it is", str(error)
     yield from _plugins(run)

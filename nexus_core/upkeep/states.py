@@ -35,18 +35,19 @@ def rivals(offer: Offer, names: Container[str] = ()) -> list[Offer]:
 def _loaded(offer: Offer, run: Run) -> dict[str, Any]:
     from nexus_core.listeners import Listeners
 
-    said: dict[str, Any] = {}
+    said: dict[str, Any] = {"state": "active", "reason": ""}
+    known = facts.recall(offer)
+    if known.get("state") == "quarantined":  # that it can be imported is no pardon
+        said = {}
     try:
         if offer.kind in plugins.LOADED:
             found = plugins.load(offer.kind, offer.name, run.blocked)
-            said = {"api": found.nexus_api, "needs": sorted(getattr(found, "needs", ())) or None}
+            said |= {"api": found.nexus_api, "needs": sorted(getattr(found, "needs", ())) or None}
         elif offer.kind == "hooks":
             Listeners().add(offer.key, plugins.imported(offer))
         else:
             plugins.imported(offer)
     except NexusError as error:
         return {"state": "broken", "reason": str(error)}
-    if facts.recall(offer).get("state") != "quarantined":  # that it can be imported is no pardon
-        said |= {"state": "active", "reason": ""}
     facts.remember(offer, **said)
-    return facts.recall(offer)
+    return known | said
