@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nexus_core.feed import Feed, Market
     from nexus_core.gates import Gate
     from nexus_core.hookspecs import hookimpl
-    from nexus_core.strategy import Param, Strategy
+    from nexus_core.strategy import Param, Strategy, Text
 
 __version__ = "0.1.0"
 API = 1
@@ -32,11 +32,12 @@ _HOMES = {
     "Param": "nexus_core.strategy",
     "hookimpl": "nexus_core.hookspecs",
     "Strategy": "nexus_core.strategy",
+    "Text": "nexus_core.strategy",
 }
 
 __all__ = [
     "API", "Broker", "FeeModel", "Feed", "Gate", "Market", "Param", "SlippageModel",
-    "Strategy", "hookimpl", "step", "steps",
+    "Strategy", "Text", "hookimpl", "step", "steps",
 ]  # fmt: skip
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from nexus_core import compile
 from nexus_core.errors import ConfigError, PluginError, hint
+from nexus_core.market import loops
 from nexus_core.records import ABSENT, ROW, Records
 from nexus_core.steps.tool import record
 
@@ -25,8 +27,8 @@ class Param:
     """A parameter with its default and bounds; a value outside them is refused by name."""
 
     def __init__(self, default: float, *, low: float, high: float, help: str) -> None:
-        self.default, self.low, self.high, self.help = default, low, high, help
-        self.name = ""
+        self.default: Any = default
+        self.low, self.high, self.help, self.name = low, high, help, ""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -45,20 +47,45 @@ class Param:
             raise ConfigError(f"{who}: parameter {self.name} was {value!r}, must be {wanted}. {self.help}.")
         return value if isinstance(value, bool) else int(value) if whole else float(value)
 
+    @property
+    def allowed(self) -> str:
+        """Return in words what it may be."""
+        return f"[{self.low}, {self.high}]"
+
+
+class Text(Param):
+    """A parameter that is text, of a plugin that is no step: a path, a zone; one of `among`, if any."""
+
+    def __init__(self, default: str, *, help: str, among: Sequence[str] = ()) -> None:
+        super().__init__(0.0, low=math.nan, high=math.nan, help=help)
+        self.default, self.among = default, among
+
+    def checked(self, who: str, value: Any) -> Any:
+        """Return `value` if it is allowed, or raise with what is and what it means."""
+        if isinstance(value, str) and (value in self.among or not self.among):
+            return value
+        raise ConfigError(f"{who}: parameter {self.name} was {value!r}, must be {self.allowed}. {self.help}.")
+
+    @property
+    def allowed(self) -> str:
+        """Return in words what it may be."""
+        return " or ".join(self.among) or "text"
+
 
 class Parameters:
     """The checked values of a plugin's parameters, as attributes."""
 
-    def __init__(self, values: Mapping[str, bool | int | float]) -> None:
+    def __init__(self, values: Mapping[str, bool | int | float | str]) -> None:
         self.__dict__.update(values)
 
-    def by_name(self) -> dict[str, bool | int | float]:
+    def by_name(self) -> dict[str, bool | int | float | str]:
         """Return the values by name."""
         return dict(self.__dict__)
 
     def record(self) -> Records:
-        """Return the values as an array of one record, for steps."""
-        return np.array([record(**self.__dict__) if self.__dict__ else record(none=0)])
+        """Return the numbers among the values as an array of one record, for steps."""
+        numbers = {name: each for name, each in self.__dict__.items() if not isinstance(each, str)}
+        return np.array([record(**numbers or {"none": 0})])
 
 
 class Plugin:
@@ -117,32 +144,6 @@ class Strategy(Plugin):
         raise PluginError("a strategy has no signal. Write signal(window), or a step.")
 
 
-_LOOP = """
-def entry(rows, first, last, states, parameters, warmup, signals, scores):
-    params = parameters[0]
-    faults = 0
-    for symbol in range(first.size):
-        state = states[symbol]
-        for i in range(first[symbol], last[symbol]):
-            signal, score = step(rows[i], state.own, params)
-            state.rows += 1
-            if state.rows <= warmup:
-                signals[i] = ABSENT
-                scores[i] = 0.0
-                continue
-            if 0.0 <= score <= 1.0 and -2 <= signal <= 2:
-                signals[i] = signal
-                scores[i] = score
-                if signals[i] == signal:  # 1.5 is no signal
-                    continue
-            state.faults += 1
-            faults += 1
-            signals[i] = FAULT
-            scores[i] = 0.0
-    return faults
-"""
-
-
 class StrategyLoop:
     """A strategy at work on the symbols of a run: its states, and the compiled loop over a block."""
 
@@ -158,7 +159,7 @@ class StrategyLoop:
         self.parameters = strategy.params.record()
         self.warmup = int(strategy.warmup)
         bindings = {"step": type(strategy).step, "ABSENT": ABSENT, "FAULT": FAULT}
-        self.entry = compile.entry(re.sub(r"\W", "_", name), _LOOP, bindings)
+        self.entry = compile.entry(re.sub(r"\W", "_", name), loops.ROWS, bindings)
         self._run = compile.Fixed(self.entry)
         self.code = state_code(type(strategy).step, self.states.dtype, self.parameters)
 

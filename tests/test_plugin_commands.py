@@ -228,7 +228,7 @@ def test_info_shows_all_of_a_plugin(nexus, install, nothing_known, path):
     assert (code, err) == (Exit.OK, "")
     data = json.loads(out)
     assert (data["about"], data["file"]) == ("Say nothing.", str(path / "test_good.py"))
-    assert data["parameters"] == {"span": {"default": 5, "low": 2, "high": 9, "help": "rows looked at"}}
+    assert data["parameters"] == {"span": {"default": 5, "allowed": "[2, 9]", "help": "rows looked at"}}
     assert (data["state"], data["api"], data["version"]) == ("active", 1, "1.0")
     text = nexus("plugins", "info", "strategies:good")[1]
     assert re.search(r"^plugins\.good\.span +5 +\[2, 9\] +rows looked at$", text, re.MULTILINE)

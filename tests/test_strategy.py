@@ -1,6 +1,7 @@
 """Parameters, the loop over rows, and states that can be saved anywhere."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from nexus_core import steps
 from nexus_core.errors import ConfigError
 from nexus_core.records import ABSENT, ROW
-from nexus_core.strategy import FAULT, Param, Plugin, Strategy, StrategyLoop, state_code
+from nexus_core.strategy import FAULT, Param, Plugin, Strategy, StrategyLoop, Text, state_code
 
 # -- parameters -------------------------------------------------------------------------------------
 
@@ -314,3 +315,31 @@ def test_the_code_of_a_state_changes_with_the_step_and_with_the_layout():
     ]
     assert len(set(codes)) == 6
     assert state_code(step, narrow, params) == codes[0]
+
+
+class Reader(Plugin):
+    nexus_api = 1
+    name = "reader"
+    path = Text("", help="file to read")
+    zone = Text("UTC", help="zone of its times", among=("UTC", "Berlin"))
+    rows = Param(5, low=1, high=9, help="rows to read")
+
+
+def test_a_parameter_may_be_text():
+    made = Reader(path="a.csv", zone="Berlin")
+    assert made.params.by_name() == {"path": "a.csv", "zone": "Berlin", "rows": 5}
+    assert made.params.record().dtype.names == ("rows",)
+    assert (Reader.path.allowed, Reader.zone.allowed, Reader.rows.allowed) == (
+        "text",
+        "UTC or Berlin",
+        "[1, 9]",
+    )
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    ({"path": 3}, "reader: parameter path was 3, must be text. file to read."),
+    ({"zone": "Rome"}, "reader: parameter zone was 'Rome', must be UTC or Berlin. zone of its times."),
+])  # fmt: skip
+def test_text_that_is_not_allowed_is_refused_by_name(given, said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        Reader(**given)

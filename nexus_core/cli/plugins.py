@@ -56,12 +56,12 @@ def info(name: Name, as_json: Json = False) -> None:
         data["about"] = (plugin.__doc__ or "").partition("\n")[0]
         data["file"] = sys.modules[plugin.__module__].__file__
         data["parameters"] = {
-            key: {"default": each.default, "low": each.low, "high": each.high, "help": each.help}
+            key: {"default": each.default, "allowed": each.allowed, "help": each.help}
             for key, each in plugin.parameters().items()
         }
     told = {key: _cell(data, key) for key in data if key != "parameters"}
     rows = [
-        (f"plugins.{offer.name}.{key}", each["default"], f"[{each['low']}, {each['high']}]", each["help"])
+        (f"plugins.{offer.name}.{key}", each["default"], each["allowed"], each["help"])
         for key, each in data.get("parameters", {}).items()
     ]
     show(as_json, data, pairs(told, rows, ("parameter", "default", "allowed", "what it is")))

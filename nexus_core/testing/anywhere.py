@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from nexus_core import API
 from nexus_core.errors import ConfigError
-from nexus_core.strategy import Param
+from nexus_core.strategy import Param, Text
 from nexus_core.testing.contract import Broken, Grade, Subject, check
 
 CLASSES = ("strategies", "gates", "feeds", "brokers")
@@ -222,8 +222,8 @@ def _default_is_within(name: str, each: Param) -> None:
         each.checked(name, each.default)
     except ConfigError:
         raise Broken(
-            f"parameter {name} = {each.default!r} by default is outside its own bounds [{each.low}, "
-            f"{each.high}]. Move the one or the others."
+            f"parameter {name} = {each.default!r} by default is outside its own bounds {each.allowed}. "
+            "Move the one or the others."
         ) from None
 
 
@@ -232,6 +232,8 @@ def _outside(each: Param) -> Iterator[Any]:
         yield "yes"
         return
     yield math.nan
+    if isinstance(each, Text):
+        return
     whole = isinstance(each.default, int)
     if math.isfinite(each.low):
         yield math.ceil(each.low) - 1 if whole else math.nextafter(each.low, -math.inf)

@@ -1,0 +1,1 @@
+"""Brings market data in, checks it, shows it, and serves its splits."""

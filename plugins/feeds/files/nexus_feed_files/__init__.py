@@ -1,0 +1,1 @@
+"""Feeds bars and ticks from CSV, Parquet and Feather files, in chunks."""

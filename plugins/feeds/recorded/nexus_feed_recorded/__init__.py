@@ -1,0 +1,1 @@
+"""Plays raw exchange recordings: trades, quotes and the whole order book."""
