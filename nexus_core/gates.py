@@ -18,9 +18,10 @@ from nexus_core.errors import ConfigError, PluginError
 from nexus_core.ledger import GateStep, Judged
 from nexus_core.ledger.judge import KERNEL_GATES, LATE_ROW, NO_DIRECTION, NO_SIGNAL
 from nexus_core.market.blocks import Block
+from nexus_core.market.loops import state_code
 from nexus_core.records import ABSENT, LATE, ROW, Records, empty
 from nexus_core.steps.tool import record
-from nexus_core.strategy import Param, Plugin, state_code
+from nexus_core.strategy import Param, Plugin
 
 PASSES = {"above": operator.le, "from": operator.lt, "below": operator.ge}
 """How a value must stand to the limit to pass, by what the gate refuses."""

@@ -8,6 +8,7 @@ until a person releases it. Which row that is does not depend on the size of the
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,11 @@ from attrs import define, field, frozen
 from nexus_core import log
 from nexus_core.config import Quarantine
 from nexus_core.ledger import Judged
-from nexus_core.market.blocks import Block
+from nexus_core.market.blocks import Between, Block
+from nexus_core.market.loops import FAULT, StrategyLoop
 from nexus_core.records import ABSENT, EVENT, Records, empty
 from nexus_core.steps.tool import record
-from nexus_core.strategy import FAULT, OVERRUN, QUARANTINE, RELEASE, StrategyLoop
+from nexus_core.strategy import OVERRUN, QUARANTINE, RELEASE
 from nexus_core.styles import WindowLoop
 from nexus_core.types import iso
 from nexus_core.watch import Guard
@@ -98,7 +100,7 @@ class Ward:
         before = raw.copy()
         begun = time.perf_counter()
         try:
-            faults = loop.run(block.rows, block.first, block.last, signals, scores)
+            faults = loop.run(block.rows, block.first, block.last, signals, scores, block.between)
         except (Exception, SystemExit) as error:
             raw[:] = before
             self._warn(loop, f"raised {type(error).__name__}: {error}")
@@ -112,7 +114,7 @@ class Ward:
             if len(rest):  # it must not have seen what came after
                 raw[:] = before
                 seen = np.bincount(block.rows["symbol"][order], minlength=len(block.first))
-                loop.run(block.rows, block.first, block.first + seen, signals, scores)
+                loop.run(block.rows, block.first, block.first + seen, signals, scores, _held(block))
                 _silence(rest, signals, scores)
             _silence(order[signals[order] == FAULT], signals, scores)
 
@@ -125,14 +127,14 @@ class Ward:
 
     def _one_by_one(self, k: int, block: Block, signals: Any, scores: Any) -> None:
         loop, rows = self.loops[k], block.rows
-        first = np.zeros(len(loop.states), np.int64)
+        first, held = np.zeros(len(loop.states), np.int64), _held(block)
         last, given = first.copy(), int(loop.states["rows"].sum())
         for place, i in enumerate(block.order):
             s = int(rows["symbol"][i])
             first[s], last[s] = i, i + 1
             before = loop.states[s : s + 1].copy()
             try:
-                faults = loop.run(rows, first, last, signals, scores)
+                faults = loop.run(rows, first, last, signals, scores, held)
             except (Exception, SystemExit) as error:
                 self._warn(loop, f"raised {type(error).__name__}: {error}")
                 loop.states[s : s + 1] = before
@@ -145,6 +147,7 @@ class Ward:
                 if self._note(k, given + place, int(rows["ts"][i])):
                     _silence(block.order[place + 1 :], signals, scores)
                     return
+        loop.run(rows, first, first, signals, scores, block.between)
 
     def _note(self, k: int, row: int, ts: int) -> bool:
         """Note a fault on a row; tell whether it is one too many."""
@@ -193,3 +196,8 @@ class Ward:
 def _silence(order: Any, signals: Any, scores: Any) -> None:
     signals[order] = ABSENT
     scores[order] = 0.0
+
+
+def _held(block: Block) -> Between:
+    """Return the events of a block without those after the last row that is asked for."""
+    return replace(block.between, rest=False)

@@ -1,23 +1,16 @@
-"""From a step to a strategy: declared parameters, a state record for each symbol, and the loop over rows."""
+"""What an author writes: a plugin with declared parameters, and a strategy with its state and its step."""
 
 from __future__ import annotations
 
-import hashlib
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from nexus_core import compile
 from nexus_core.errors import ConfigError, PluginError, hint
-from nexus_core.market import loops
-from nexus_core.records import ABSENT, ROW, Records
+from nexus_core.records import Records
 from nexus_core.steps.tool import record
-
-FAULT = ABSENT + 1
-"""How a loop marks the row of an answer outside the contract; whoever counts faults makes it absent."""
 
 OVERRUN, QUARANTINE, RELEASE = 16, 17, 18
 """Kinds of event that concern strategies; `reason` is the strategy's place in the run."""
@@ -123,6 +116,11 @@ class Strategy(Plugin):
     """Rows before which it is absent. A property may compute it from the parameters."""
     horizon: int = 60
     """Rows until a signal is judged."""
+    on_event: ClassVar[Any] = None
+    """A static method `on_event(event, book, state, params)`, compiled: it takes the market events before a
+    row and changes the state. `book` is the order book, where `book` is among the needs."""
+    counts_levels: ClassVar[bool] = False
+    """Whether the book counts what is added, cancelled and traded at each level."""
     at_work: ClassVar[Any] = None
     """The loop that takes it through the rows, where it is written in a style of somebody's own."""
     mirror: ClassVar[str] = "price"
@@ -142,49 +140,3 @@ class Strategy(Plugin):
     def signal(self, window: Any) -> tuple[float, float]:
         """Answer signal and score from the latest `warmup` rows, and from nothing else."""
         raise PluginError("a strategy has no signal. Write signal(window), or a step.")
-
-
-class StrategyLoop:
-    """A strategy at work on the symbols of a run: its states, and the compiled loop over a block."""
-
-    opaque: ClassVar[bool] = False
-    """Whether it remembers more than its states say."""
-    entry: compile.Step | None
-    """The generated loop, where there is one."""
-
-    def __init__(self, name: str, strategy: Strategy, symbols: int) -> None:
-        self.name, self.strategy = name, strategy
-        self._first: Any = np.array([record(rows=0, faults=0, own=record(**strategy.state(strategy.params)))])
-        self.states: Records = np.repeat(self._first, symbols)
-        self.parameters = strategy.params.record()
-        self.warmup = int(strategy.warmup)
-        bindings = {"step": type(strategy).step, "ABSENT": ABSENT, "FAULT": FAULT}
-        self.entry = compile.entry(re.sub(r"\W", "_", name), loops.ROWS, bindings)
-        self._run = compile.Fixed(self.entry)
-        self.code = state_code(type(strategy).step, self.states.dtype, self.parameters)
-
-    def run(self, rows: Records, first: Any, last: Any, signals: Any, scores: Any) -> int:
-        """Take rows `first[s]` to `last[s]` of every symbol s; write a signal and a score for each.
-
-        Return how many answers were outside the contract; those rows are marked FAULT.
-        """
-        return self._run(rows, first, last, self.states, self.parameters, self.warmup, signals, scores)
-
-    def warm(self) -> None:
-        """Compile, or load from the cache, by running over no rows."""
-        none = np.zeros(len(self.states), np.int64)
-        self.run(np.zeros(0, ROW), none, none, np.zeros(0, np.int8), np.zeros(0))
-
-    def reset(self) -> None:
-        """Forget all rows, as before the first."""
-        self.states[:] = self._first
-
-    def faults(self) -> int:
-        """Return how many answers so far were outside the contract."""
-        return int(self.states["faults"].sum())
-
-
-def state_code(step: compile.Step, dtype: np.dtype[Any], parameters: Records) -> str:
-    """Return the hash that says whether a saved state belongs to this code, layout and parameters."""
-    depends = f"{compile.closure(step)}{(dtype.descr, parameters.tolist())!r}"
-    return hashlib.sha256(depends.encode()).hexdigest()[:32]

@@ -16,9 +16,11 @@ import numpy as np
 
 from nexus_core.compile import closure
 from nexus_core.errors import PluginError
+from nexus_core.market.blocks import QUIET, Between
+from nexus_core.market.loops import FAULT, StrategyLoop
 from nexus_core.records import ABSENT, ROW, Records
 from nexus_core.steps.tool import record
-from nexus_core.strategy import FAULT, Strategy, StrategyLoop
+from nexus_core.strategy import Strategy
 from nexus_core.watch import Guard, LateError
 
 
@@ -65,8 +67,10 @@ class WindowLoop(StrategyLoop):
         self.error: BaseException | None = None
         """What it raised last."""
 
-    def run(self, rows: Records, first: Any, last: Any, signals: Any, scores: Any) -> int:
-        """Take rows `first[s]` to `last[s]` of every symbol s, in the order of time."""
+    def run(
+        self, rows: Records, first: Any, last: Any, signals: Any, scores: Any, between: Between = QUIET
+    ) -> int:
+        """Take rows `first[s]` to `last[s]` of every symbol s, in the order of time; events pass it by."""
         spans: list[tuple[int, int]] = list(zip(first.tolist(), last.tolist(), strict=True))
         joined: dict[int, Records] = {}
         for s in np.flatnonzero(first < last).tolist():

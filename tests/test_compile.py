@@ -72,7 +72,7 @@ class Tiny(Strategy):
 RUN = """
 import numpy as np
 from nexus_core.records import ROW
-from nexus_core.strategy import StrategyLoop
+from nexus_core.market.loops import StrategyLoop
 from tiny.strategy import Tiny
 
 loop = StrategyLoop("tiny", Tiny(), 1)
@@ -165,7 +165,8 @@ BITS = """
 import numpy as np
 from nexus_core import compile, steps
 from nexus_core.records import ROW
-from nexus_core.strategy import Param, Strategy, StrategyLoop
+from nexus_core.market.loops import StrategyLoop
+from nexus_core.strategy import Param, Strategy
 
 MIX = np.uint64(0x9E3779B97F4A7C15)
 PAIR = np.dtype([("mean", "f8"), ("size", "i8")])

@@ -12,8 +12,8 @@ from nexus_classic import ClassicStrategy
 
 import nexus_core.testing
 from nexus_core import Gate, Param, Strategy, compile, plugins
+from nexus_core.market.loops import FAULT
 from nexus_core.records import ABSENT
-from nexus_core.strategy import FAULT
 from nexus_core.testing import __main__ as command
 from nexus_core.testing import anywhere, markets, play, strategies
 from nexus_core.testing.contract import CONTRACTS, Broken, Grade, Subject, examine, subject

@@ -8,8 +8,9 @@ import pytest
 
 from nexus_core import steps
 from nexus_core.errors import ConfigError
+from nexus_core.market.loops import FAULT, StrategyLoop, state_code
 from nexus_core.records import ABSENT, ROW
-from nexus_core.strategy import FAULT, Param, Plugin, Strategy, StrategyLoop, Text, state_code
+from nexus_core.strategy import Param, Plugin, Strategy, Text
 
 # -- parameters -------------------------------------------------------------------------------------
 

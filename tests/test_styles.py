@@ -17,8 +17,8 @@ from nexus_classic import ClassicLoop, ClassicStrategy
 from nexus_core import Param, Strategy
 from nexus_core.errors import PluginError
 from nexus_core.market.blocks import Chunk, blocks
+from nexus_core.market.loops import FAULT, StrategyLoop
 from nexus_core.records import ABSENT, ROW, empty
-from nexus_core.strategy import FAULT, StrategyLoop
 from nexus_core.styles import WindowLoop, loop
 from nexus_core.types import StrategyCategory
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from nexus_core import compile
 from nexus_core.errors import DataError
+from nexus_core.market.events import EVENT
 from nexus_core.records import ROW, Records
 
 Ints = NDArray[np.int64]
@@ -60,6 +61,33 @@ def entry(rows, times):
     return times.size
 """
 
+_BETWEEN = """
+def entry(events, starts, until, first, last):
+    for s in range(first.size):
+        low = first[s]
+        stride = 1
+        while low + stride <= starts[s + 1] and events[low + stride - 1].ts <= until:
+            low += stride
+            stride *= 2
+        while stride > 0:
+            if low + stride <= starts[s + 1] and events[low + stride - 1].ts <= until:
+                low += stride
+            stride //= 2
+        last[s] = low
+"""
+
+_IN_ORDER = """
+def entry(events, starts, until):
+    for s in range(starts.size - 1):
+        for i in range(starts[s], starts[s + 1]):
+            event = events[i]
+            if event.symbol != s or event.ts > until:
+                return i
+            if i > starts[s] and (event.ts < events[i - 1].ts or event.seq <= events[i - 1].seq):
+                return i
+    return -1
+"""
+
 _REACH = """
 def entry(rows, starts, times, at, to, edge, first, last):
     # the last tick at or before the edge, by doubling and halving a stride
@@ -89,11 +117,35 @@ def entry(rows, starts, times, at, to, edge, first, last):
 
 
 @dataclass(slots=True)
+class Between:
+    """Market events of some ticks, those of symbol `s` at `events[first[s]:last[s]]`, in the feed's order.
+
+    At a row a symbol has had its events up to the row's time. `seq` rises, over all chunks of a symbol.
+    """
+
+    events: Records
+    first: Ints
+    last: Ints
+    rest: bool = True
+    """Whether those after a symbol's last row are taken too."""
+
+
+QUIET = Between(np.zeros(0, EVENT), np.zeros(0, np.int64), np.zeros(0, np.int64))
+"""No events, of no symbol."""
+
+
+@dataclass(slots=True)
 class Chunk:
-    """Rows of all symbols over some ticks: symbol `s` owns `rows[starts[s]:starts[s + 1]]`."""
+    """Rows of all symbols over some ticks: symbol `s` owns `rows[starts[s]:starts[s + 1]]`.
+
+    Market events come with them where the feed has any: those of a symbol at
+    `events[event_starts[s]:event_starts[s + 1]]`, none later than the chunk's last tick.
+    """
 
     rows: Records
     starts: Ints
+    events: Records | None = None
+    event_starts: Ints | None = None
     order: Ints = field(init=False)
     bounds: Ints = field(init=False)
     times: Ints = field(init=False)
@@ -123,6 +175,28 @@ class Chunk:
                 "each symbol's with strictly rising time. Sort them, and drop rows of equal time."
             )
         self.bounds, self.times = bounds[: ticks + 1], times[:ticks]
+        if self.events is not None:
+            self._check(self.events)
+
+    def _check(self, events: Records) -> None:
+        starts = np.ascontiguousarray(self.event_starts, np.int64)
+        if events.dtype != EVENT or len(starts) != len(self.starts) or starts[-1] != len(events):
+            raise DataError("a chunk's events are not market events, or event_starts does not fit them.")
+        self.events, self.event_starts = np.ascontiguousarray(events), starts
+        wrong = compile.call(_in_order(), self.events, starts, self.times[-1] if self.ticks else 0)
+        if wrong >= 0:
+            raise DataError(
+                f"event {wrong} of a chunk is out of place: events lie symbol by symbol, time never goes "
+                "back, seq rises, and none is later than the chunk's last tick."
+            )
+
+    def between(self) -> Between:
+        """Return the chunk's events before its first tick: none yet."""
+        symbols = len(self.starts) - 1
+        if self.events is None or self.event_starts is None:
+            none = np.zeros(symbols, np.int64)
+            return Between(QUIET.events, none, none)
+        return Between(self.events, self.event_starts[:-1], self.event_starts[:-1])
 
     @property
     def ticks(self) -> int:
@@ -141,6 +215,7 @@ class Block:
     times: Ints
     tick: int
     """The run's number of the block's first tick."""
+    between: Between
 
 
 def blocks(
@@ -153,6 +228,7 @@ def blocks(
     rise, a block begins.
     """
     first, at, ends = chunk.starts[:-1].copy(), 0, [each - tick for each in stops if each > tick]
+    between = chunk.between()
     while at < chunk.ticks:
         while ends and ends[0] <= at:
             del ends[0]
@@ -161,7 +237,11 @@ def blocks(
         edge = edges(int(chunk.times[at]))
         to = _reach()(chunk.rows, chunk.starts, chunk.times, at, to, edge, first, last)
         order = chunk.order[chunk.bounds[at] : chunk.bounds[to]]
-        yield Block(chunk.rows, first, last, order, chunk.times[at:to], tick + at)
+        if chunk.event_starts is not None:
+            passed = np.empty_like(between.last)
+            _until()(between.events, chunk.event_starts, chunk.times[to - 1], between.last, passed)
+            between = Between(between.events, between.last, passed)
+        yield Block(chunk.rows, first, last, order, chunk.times[at:to], tick + at, between)
         first, at = last, to
 
 
@@ -195,3 +275,13 @@ def _merge() -> compile.Step:
 @cache
 def _reach() -> compile.Fixed:
     return compile.Fixed(compile.entry("reach", _REACH, {}))
+
+
+@cache
+def _until() -> compile.Fixed:
+    return compile.Fixed(compile.entry("until", _BETWEEN, {}))
+
+
+@cache
+def _in_order() -> compile.Step:
+    return compile.entry("in_order", _IN_ORDER, {})

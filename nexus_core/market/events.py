@@ -24,7 +24,8 @@ EVENT = layout(
 
 TRADE, QUOTE, LEVEL, CLEAR, BREAK = 1, 2, 3, 4, 5
 """Kinds: a trade; the best price of a side; the new size at a price of the book, 0 where nothing is left; the
-book is empty and a snapshot follows; updates were lost, and the book is not known until the next CLEAR."""
+book is empty and a snapshot follows (its price is the tick of prices, 0 where that is not known); updates
+were lost, and the book is not known until the next CLEAR."""
 
 BUY, SELL = 1, -1
 """Side of the aggressor of a trade (0: not known), and of the book: bids are BUY, asks SELL."""

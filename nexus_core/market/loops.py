@@ -1,12 +1,23 @@
-"""The texts of the compiled loops that take a strategy's step through rows, and through what lies between."""
+"""The compiled loops that take steps through rows, and through the market events between them."""
 
-ROWS = """
-def entry(rows, first, last, states, parameters, warmup, signals, scores):
-    params = parameters[0]
-    faults = 0
-    for symbol in range(first.size):
-        state = states[symbol]
-        for i in range(first[symbol], last[symbol]):
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, ClassVar, cast
+
+import numpy as np
+
+from nexus_core import compile
+from nexus_core.market.blocks import QUIET, Between
+from nexus_core.market.book import depth, ignore
+from nexus_core.records import ABSENT, ROW, Records
+from nexus_core.steps.tool import record
+
+FAULT = ABSENT + 1
+"""How a loop marks the row of an answer outside the contract; whoever counts faults makes it absent."""
+
+_ANSWER = """
             signal, score = step(rows[i], state.own, params)
             state.rows += 1
             if state.rows <= warmup:
@@ -22,5 +33,118 @@ def entry(rows, first, last, states, parameters, warmup, signals, scores):
             faults += 1
             signals[i] = FAULT
             scores[i] = 0.0
+"""
+
+ROWS = f"""
+def entry(rows, first, last, states, parameters, warmup, signals, scores):
+    params = parameters[0]
+    faults = 0
+    for symbol in range(first.size):
+        state = states[symbol]
+        for i in range(first[symbol], last[symbol]):{_ANSWER}
     return faults
 """
+
+EVENTS = f"""
+def entry(rows, first, last, events, begin, end, rest, states, parameters, warmup, signals, scores):
+    params = parameters[0]
+    faults = 0
+    for symbol in range(first.size):
+        state = states[symbol]
+        e = begin[symbol]
+        high = end[symbol]
+        while e < high:  # to the first event it has not had
+            middle = (e + high) // 2
+            if events[middle].seq <= state.seen:
+                e = middle + 1
+            else:
+                high = middle
+        for i in range(first[symbol], last[symbol]):
+            while e < end[symbol] and events[e].ts <= rows[i].ts:
+                push(state.book, events[e])
+                on_event(events[e], state.book, state.own, params)
+                state.seen = events[e].seq
+                e += 1{_ANSWER}
+        while rest and e < end[symbol]:
+            push(state.book, events[e])
+            on_event(events[e], state.book, state.own, params)
+            state.seen = events[e].seq
+            e += 1
+    return faults
+"""
+
+VIEWS = """
+def entry(rows, first, last, events, begin, end, books, views):
+    for symbol in range(first.size):
+        e = begin[symbol]
+        for i in range(first[symbol], last[symbol]):
+            while e < end[symbol] and events[e].ts <= rows[i].ts:
+                push(books[symbol], events[e])
+                e += 1
+            look(books[symbol], views[i])
+        while e < end[symbol]:
+            push(books[symbol], events[e])
+            e += 1
+"""
+
+
+class StrategyLoop:
+    """A strategy at work on the symbols of a run: its states, and the compiled loop over a block."""
+
+    opaque: ClassVar[bool] = False
+    """Whether it remembers more than its states say."""
+    entry: compile.Step | None
+    """The generated loop, where there is one."""
+
+    def __init__(self, name: str, strategy: Any, symbols: int) -> None:
+        self.name, self.strategy = name, strategy
+        kind = cast("Any", type(strategy))
+        parts: dict[str, Any] = {"rows": 0, "faults": 0, "own": record(**strategy.state(strategy.params))}
+        bindings: dict[str, Any] = {"step": kind.step, "ABSENT": ABSENT, "FAULT": FAULT}
+        self._hears = kind.on_event is not None
+        if self._hears:
+            whole = "book" in strategy.needs
+            book = depth(counters=kind.counts_levels) if whole else depth(window=64, beyond=1)
+            parts |= {"seen": -1, "book": book}
+            bindings |= {"on_event": kind.on_event, "push": depth.push if whole else ignore}
+        self._first: Any = np.array([record(**parts)])
+        self.states: Records = np.repeat(self._first, symbols)
+        self.parameters = strategy.params.record()
+        self.warmup = int(strategy.warmup)
+        text = EVENTS if self._hears else ROWS
+        self.entry = compile.entry(re.sub(r"\W", "_", name), text, bindings)
+        self._run = compile.Fixed(self.entry)
+        self.code = state_code(self.entry, self.states.dtype, self.parameters)
+
+    def run(
+        self, rows: Records, first: Any, last: Any, signals: Any, scores: Any, between: Between = QUIET
+    ) -> int:
+        """Take rows `first[s]` to `last[s]` of every symbol s; write a signal and a score for each.
+
+        Return how many answers were outside the contract; those rows are marked FAULT. Events before a row
+        are taken first, and those after the last row unless `between` leaves the rest.
+        """
+        events = (between.events, between.first, between.last, between.rest) if self._hears else ()
+        return self._run(
+            rows, first, last, *events, self.states, self.parameters, self.warmup, signals, scores
+        )
+
+    def warm(self) -> None:
+        """Compile, or load from the cache, by running over no rows."""
+        none = np.zeros(len(self.states), np.int64)
+        quiet = Between(QUIET.events, none, none)
+        self.run(np.zeros(0, ROW), none, none, np.zeros(0, np.int8), np.zeros(0), quiet)
+
+    def reset(self) -> None:
+        """Forget all rows, as before the first."""
+        self.states[:] = self._first
+
+    def faults(self) -> int:
+        """Return how many answers so far were outside the contract."""
+        return int(self.states["faults"].sum())
+
+
+def state_code(step: compile.Step, dtype: np.dtype[Any], parameters: Records) -> str:
+    """Return the hash that says whether a saved state belongs to this code, layout and parameters."""
+    depends = f"{compile.closure(step)}{(dtype.descr, parameters.tolist())!r}"
+    return hashlib.sha256(depends.encode()).hexdigest()[:32]

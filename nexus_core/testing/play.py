@@ -19,8 +19,8 @@ from nexus_core import compile
 from nexus_core.errors import PluginError
 from nexus_core.journal import unpack
 from nexus_core.market.blocks import Block, Chunk, blocks
+from nexus_core.market.loops import FAULT, StrategyLoop
 from nexus_core.records import ABSENT, Records
-from nexus_core.strategy import FAULT, StrategyLoop
 from nexus_core.styles import WindowLoop, loop
 from nexus_core.testing import markets
 from nexus_core.testing.contract import Broken, Subject

@@ -15,8 +15,9 @@ import numpy as np
 from nexus_core import compile
 from nexus_core.journal import pack
 from nexus_core.market.blocks import Chunk
+from nexus_core.market.loops import FAULT, StrategyLoop
 from nexus_core.records import ABSENT
-from nexus_core.strategy import FAULT, Strategy, StrategyLoop
+from nexus_core.strategy import Strategy
 from nexus_core.styles import loop
 from nexus_core.testing import markets
 from nexus_core.testing.contract import Broken, Grade, Subject, check

@@ -13,9 +13,10 @@ from nexus_core.engine import Engine
 from nexus_core.feed import Market
 from nexus_core.gates import Chain, Gate
 from nexus_core.ledger import CostStep, Ledger, Written, rules
-from nexus_core.market.blocks import Chunk
+from nexus_core.market.blocks import QUIET, Between, Chunk
+from nexus_core.market.loops import StrategyLoop
 from nexus_core.records import EVENT, Records, empty
-from nexus_core.strategy import Strategy, StrategyLoop
+from nexus_core.strategy import Strategy
 from nexus_core.testing.market import MINUTE
 from nexus_core.types import Instrument, to_units
 
@@ -29,7 +30,9 @@ class _Given(StrategyLoop):
         self.signals: Any = None
         self.scores: Any = None
 
-    def run(self, rows: Records, first: Any, last: Any, signals: Any, scores: Any) -> int:
+    def run(
+        self, rows: Records, first: Any, last: Any, signals: Any, scores: Any, between: Between = QUIET
+    ) -> int:
         for low, high in zip(first, last, strict=True):
             signals[low:high], scores[low:high] = self.signals[low:high], self.scores[low:high]
         return 0

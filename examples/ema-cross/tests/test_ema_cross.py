@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from nexus_strategy_ema_cross import EmaCross
 
 from nexus_core.errors import ConfigError
+from nexus_core.market.loops import StrategyLoop
 from nexus_core.records import ROW
-from nexus_core.strategy import StrategyLoop
 
 NAN = math.nan
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from nexus_core.errors import PluginError
 from nexus_core.interfaces import IStrategy
+from nexus_core.market.loops import StrategyLoop
 from nexus_core.records import Records
-from nexus_core.strategy import Strategy, StrategyLoop
+from nexus_core.strategy import Strategy
 from nexus_core.styles import WindowLoop
 from nexus_core.types import SignalType, StrategyCategory
 

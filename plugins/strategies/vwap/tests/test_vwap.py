@@ -11,8 +11,8 @@ from nexus_strategy_vwap import HORIZON, Vwap
 
 from nexus_core import compile
 from nexus_core.errors import ConfigError
+from nexus_core.market.loops import StrategyLoop
 from nexus_core.records import ABSENT, ROW
-from nexus_core.strategy import StrategyLoop
 
 TICK = 1 / 64  # a power of two: prices on its grid are turned over without rounding
 
