@@ -220,12 +220,11 @@ class Run:
     feed: str = name("synthetic", "feed the rows come from")
     broker: str = name("paper", "broker the orders go to")
     seed: int = number(7, "[0, 9223372036854775807]", "seed of every random number of the run")
-    bars: int = number(10_000, COUNT, "bars of each symbol", "bars")
+    bars: int = number(0, "[0, 1000000000]", "bars of each symbol; 0: all, 10,000 of an endless feed", "bars")
     interval: int = number(60, SECONDS, "length of a bar", "s")
+    every: int = number(100, "[1, 60000]", "length of a bar where the clock is `every`", "ms")
     blocked: tuple[str, ...] = names("", "plugins not to be loaded, by name, kind:name or distribution")
-    clock: str = choice(
-        "bar", help="decision clock", note=" `every` and `event` are not available for this feed's rows."
-    )
+    clock: str = choice("bar", "every", "event", help="what is decided at: a bar's end, a time, an event")
 
 
 _KINDS = (Performance, Risk, Execution, Quarantine, Monitoring, Security, Run)

@@ -17,7 +17,7 @@ from nexus_core.broker import Broker
 from nexus_core.compile import closure, is_warm
 from nexus_core.config import Quarantine, Settings
 from nexus_core.errors import ConfigError, DataError, NexusError, NotFoundError, PluginError, hint
-from nexus_core.feed import Feed, Market
+from nexus_core.feed import ALL, Feed, Market
 from nexus_core.gates import Chain, Gate, Missing
 from nexus_core.ledger import Judged, Ledger, Written
 from nexus_core.listeners import Listeners
@@ -30,10 +30,13 @@ from nexus_core.strategy import OVERRUN, Strategy
 from nexus_core.styles import loop
 from nexus_core.types import Instrument, iso, to_units
 
-SECOND = 1_000_000_000
+MILLISECOND, SECOND = 1_000_000, 1_000_000_000
 DAY = 86_400 * SECOND
 TICKS_OF_LONG_EPOCH = 21
 """Where a bar lasts a day or more, an epoch is this many bars."""
+
+USUAL = 10_000
+"""Ticks of a run that names no number, on a feed without an end."""
 
 Progress = Callable[[str], None]
 
@@ -61,16 +64,17 @@ class Engine:
     rules: Quarantine = Factory(Quarantine)
     ward: Ward = field(init=False)
     _columns: Judged = field(init=False)
-    _last: int = field(default=-(2**63), init=False)
+    time: int = field(default=-(2**63), init=False)
+    """Of the last tick that was taken."""
 
     def __attrs_post_init__(self) -> None:
         self.ward = Ward(self.loops, self.rules)
 
     def blocks(self, chunk: Chunk, size: int, stops: Sequence[int] = ()) -> Iterator[Block]:
         """Cut the next chunk into blocks that end at epoch edges, and make room for its columns."""
-        if chunk.ticks and chunk.times[0] <= self._last:
+        if chunk.ticks and chunk.times[0] <= self.time:
             raise DataError(
-                f"feed: a chunk begins at {iso(chunk.times[0])}, and rows to {iso(self._last)} came before. "
+                f"feed: a chunk begins at {iso(chunk.times[0])}, and rows to {iso(self.time)} came before. "
                 "Chunks follow each other in time, and an instant lies in one."
             )
         self._columns = self.chain.columns(len(chunk.rows))
@@ -86,7 +90,7 @@ class Engine:
         told = self.hear(told)
         yield from self.ledger.advance(block.rows, block.order, self.decide(block), told)
         self.tick += len(block.times)
-        self._last = int(block.times[-1])
+        self.time = int(block.times[-1])
 
     def hear(self, told: Records) -> Records:
         """Take what was told about strategies; return the rest, which is the ledger's."""
@@ -176,7 +180,7 @@ def assemble(settings: Settings, trace: str | None = None, live: bool = False) -
     heard = listeners.installed(run.blocked)
     feed: Feed = _create(settings, "feeds", run.feed)
     broker: Broker = _create(settings, "brokers", run.broker)
-    market = Market(tuple(Instrument(s) for s in run.symbols), run.interval * SECOND, run.seed, run.bars)
+    market = _market(settings, feed)
     loops, inactive = _strategies(settings, feed, live)
     chain = Chain(_gates(settings, heard), len(loops), len(market.instruments), settings.risk.min_confidence)
     ledger = Ledger(
@@ -210,6 +214,16 @@ def _warn_of_strangers(settings: Settings) -> None:
 
 def _create(settings: Settings, kind: str, name: str) -> Any:
     return plugins.load(kind, name, settings.run.blocked)(**settings.plugins.get(name, {}))
+
+
+def _market(settings: Settings, feed: Feed) -> Market:
+    run = settings.run
+    if run.clock not in feed.clocks:
+        has = " or ".join(sorted(feed.clocks))
+        raise ConfigError(f"feeds:{run.feed}: has no rows for run.clock = {run.clock}. Set it to {has}.")
+    interval = {"bar": run.interval * SECOND, "every": run.every * MILLISECOND, "event": 1}[run.clock]
+    ticks = run.bars or (USUAL if feed.endless else ALL)
+    return Market(tuple(map(Instrument, run.symbols)), interval, run.seed, ticks, run.clock)
 
 
 def _strategies(settings: Settings, feed: Feed, live: bool) -> tuple[list[StrategyLoop], list[Inactive]]:

@@ -12,6 +12,9 @@ from nexus_core.market.blocks import Chunk
 from nexus_core.strategy import Plugin
 from nexus_core.types import Instrument
 
+ALL = 2**62
+"""Ticks of a run that takes all that its feed has."""
+
 
 @frozen
 class Market:
@@ -22,6 +25,8 @@ class Market:
     """Length of a bar in nanoseconds."""
     seed: int
     ticks: int
+    clock: str = "bar"
+    """Where it is not `bar`, any event makes a row of the interval it falls in, with or without a trade."""
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -37,6 +42,10 @@ class Feed(Plugin, ABC):
 
     offers: ClassVar[set[str]] = {"bar"}
     """What its rows carry: bar, volume, quote, trade, book."""
+    clocks: ClassVar[set[str]] = {"bar"}
+    """The decision clocks it has rows for: bar, every, event."""
+    endless: ClassVar[bool] = False
+    """Whether it has rows without an end."""
     live: ClassVar[bool] = False
     correlated: ClassVar[bool] = False
     """Whether a symbol's rows depend on which others are asked for."""

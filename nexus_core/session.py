@@ -18,7 +18,7 @@ from attrs import Factory, define, field
 from nexus_core import journal as journals
 from nexus_core import log, plugins, runs, safety
 from nexus_core.config import Settings
-from nexus_core.engine import Assembly, Engine, assemble
+from nexus_core.engine import SECOND, Assembly, Engine, assemble
 from nexus_core.errors import JournalError
 from nexus_core.journal import Batch, Commit, DamagedError, Input, Journal
 from nexus_core.ledger.orders import FILL
@@ -66,14 +66,14 @@ class Session:
         """Return what decides."""
         return self.assembly.engine
 
-    def play(self, on_commit: OnCommit, pause: float = 0.0) -> None:
+    def play(self, on_commit: OnCommit, speed: float = 0.0) -> None:
         """Play on to the last tick, or until the process is asked to stop; end with a snapshot.
 
-        Between two blocks it sleeps for `pause` seconds.
+        `speed` is how many seconds of the market pass in one; at 0 it goes as fast as it can.
         """
         # where requests were taken up before, should the run be played again from an earlier tick
         stops = sorted({self.reached, *(each.tick or 0 for each in self.control.taken_up())})
-        if pause or self.assembly.feed.live:
+        if speed or self.assembly.feed.live:
             self.engine.ward.guard()
         told = self.assembly.listeners
         if told.heard("nexus_trade_closed"):
@@ -81,15 +81,16 @@ class Session:
         told.call("nexus_start", run=self.folder.name, settings=self.assembly.settings)
         with self._stop_on_signals(), self._farewell():
             for number, block in enumerate(self._watched(self._blocks(self.engine, stops)), 1):
+                if speed and number > 1:
+                    self._sleep((int(block.times[-1]) - self.engine.time) / SECOND / speed)
+                if self._stopping:
+                    break
                 batch = self._advance(block)
                 if number % self.assembly.settings.performance.snapshot_every == 0:
                     batch.snapshot = journals.pack(self.engine.states())
                 self.journal.commit(batch)
                 self.news.tell(batch)
                 on_commit(batch)
-                self._sleep(pause)
-                if self._stopping:
-                    break
             else:
                 self.finished = True
             last, saved = self.journal.last(), self.journal.snapshot()

@@ -138,7 +138,7 @@ def test_runs_lie_where_out_says(data, lively, tmp_path):
         (["--pace", "0"], 2, "--pace was 0, must be"),
         (["--pace", "nan"], 2, "--pace was nan, must be"),
         (["--block", "0"], 2, "--block was 0, must be 1 or more."),
-        (["--bars", "0"], 4, "--set: run.bars was 0, must lie in [1, 1000000000]."),
+        (["--bars", "-1"], 4, "--set: run.bars was -1, must lie in [0, 1000000000]."),
         (["--plugins", "swng"], 3, "strategies:swng is not installed. Did you mean swing?"),
         (["--feed", "nofeed"], 3, "feeds:nofeed is not installed."),
         (["--set", "risk.capitol=5"], 4, "unknown setting risk.capitol. Did you mean risk.capital?"),

@@ -51,7 +51,8 @@ WHOLE = {
     "security.session_timeout": (1, YEAR),
     "security.max_failed_attempts": (1, COUNT),
     "run.seed": (0, 2**63 - 1),
-    "run.bars": (1, COUNT),
+    "run.bars": (0, COUNT),
+    "run.every": (1, 60_000),
     "run.interval": (1, YEAR),
     "quarantine.faults": (1, 1000),
     "quarantine.rows": (1, COUNT),
@@ -86,7 +87,7 @@ CHOICES = {
     "risk.sizing": ("fixed-risk", "fixed-quantity", "fixed-notional"),
     "risk.on_opposite": ("close", "reverse", "ignore"),
     "execution.allocation": ("configured", "ranked"),
-    "run.clock": ("bar",),
+    "run.clock": ("bar", "every", "event"),
 }
 FLAGS = ("risk.allow_short", "risk.brackets", "monitoring.enable_metrics", "security.enable_authentication")
 NAMES = {"run.feed": "synthetic", "run.broker": "paper"}
@@ -197,8 +198,9 @@ def test_the_defaults():
             "feed": "synthetic",
             "broker": "paper",
             "seed": 7,
-            "bars": 10_000,
+            "bars": 0,
             "interval": 60,
+            "every": 100,
             "blocked": [],
             "clock": "bar",
         },
@@ -317,13 +319,6 @@ def test_a_choice(key):
         assert value_of(with_one(key, word), key) == word
     for wrong in ("", words[0].upper(), words[0] + " ", "x", 1, True, None, [words[0]], math.nan, {}):
         assert f", must be {' or '.join(words)}." in refusal(with_one, key, wrong)
-
-
-@pytest.mark.parametrize("clock", ["event", "every"])
-def test_a_clock_that_the_feed_cannot_keep(clock):
-    assert refusal(Run, clock=clock) == (
-        f"run.clock was '{clock}', must be bar. `every` and `event` are not available for this feed's rows."
-    )
 
 
 @pytest.mark.parametrize("key", FLAGS)
@@ -611,7 +606,7 @@ def test_a_file_saved_by_a_windows_editor(here):
         ("risk.max_daily_loss = 0", "risk.max_daily_loss was 0, must lie in (0, 1]."),
         ("risk.capital = '1e3'", "risk.capital was '1e3', must be a number in (0, 90000000000]."),
         ("risk.capital = true", "risk.capital was true, must be a number in (0, 90000000000]."),
-        ("run.bars = 1e3", "run.bars was 1000, must be a whole number in [1, 1000000000]."),
+        ("run.bars = 1e3", "run.bars was 1000, must be a whole number in [0, 1000000000]."),
         ("run.symbols = 'A,B'", f"run.symbols was 'A,B', {LISTED}"),
         ("plugins.vwap = 5", "plugins.vwap was 5, must be a table."),
         ("plugins = 5", "plugins was 5, must be a table."),
@@ -631,13 +626,13 @@ def test_what_is_wrong_in_a_file(here, text, message):
         ("risk.capital", "a lot", "risk.capital was 'a lot', must be a number in (0, 90000000000]."),
         ("risk.capital", "nan", "risk.capital was nan, must lie in (0, 90000000000]."),
         ("risk.brackets", "True", "risk.brackets was 'True', must be true or false."),
-        ("run.bars", "1.5", "run.bars was 1.5, must be a whole number in [1, 1000000000]."),
-        ("run.bars", "inf", "run.bars was inf, must be a whole number in [1, 1000000000]."),
+        ("run.bars", "1.5", "run.bars was 1.5, must be a whole number in [0, 1000000000]."),
+        ("run.bars", "inf", "run.bars was inf, must be a whole number in [0, 1000000000]."),
         ("run.symbols", "A,,B", f"run.symbols was ['A', '', 'B'], {LISTED}"),
         ("run.symbols", "A,A", "run.symbols was ['A', 'A'], must name each once."),
         ("run", "5", "run was 5, must be a table."),
         ("plugins.vwap", "5", "plugins.vwap was 5, must be a table."),
-        ("run.bars", "1\nx = 2", "run.bars was '1\\nx = 2', must be a whole number in [1, 1000000000]."),
+        ("run.bars", "1\nx = 2", "run.bars was '1\\nx = 2', must be a whole number in [0, 1000000000]."),
     ],
 )
 def test_what_is_wrong_in_the_environment_or_on_the_command_line(here, key, text, wrong):

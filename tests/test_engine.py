@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from nexus_core.compile import JIT
 from nexus_core.config import load
 from nexus_core.engine import DAY, Engine, assemble
 from nexus_core.errors import ConfigError, DataError, NotFoundError, PluginError
+from nexus_core.feed import ALL
 from nexus_core.records import EVENT, LATE, empty
 
 BARS = 700 if JIT else 150
@@ -103,6 +106,18 @@ def test_a_strategy_that_cannot_be_fed_is_inactive_with_the_reason(built):
     engine = built(run__strategies="bookish,swing").engine
     assert [(each.name, each.reason) for each in engine.inactive] == [("bookish", "needs book, trade")]
     assert [loop.name for loop in engine.loops] == ["swing"]
+
+
+@pytest.mark.parametrize("clock", ["every", "event"])
+def test_a_clock_that_the_feed_has_no_rows_for_is_refused(built, clock):
+    said = f"has no rows for run.clock = {clock}. Set it to bar."
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        built(run__clock=clock)
+
+
+def test_without_a_number_an_endless_feed_gives_ten_thousand_bars_and_another_all(built):
+    assert built(run__bars=0, run__feed="synthetic").engine.market.ticks == 10_000
+    assert built(run__bars=0).engine.market.ticks == ALL
 
 
 def test_a_run_that_can_feed_no_strategy_is_refused(built):

@@ -648,7 +648,7 @@ def test_between_blocks_it_sleeps_in_short_naps(home, chosen, clock):
     home.mkdir()
     work = session.begin(home, assemble(chosen(run__bars=5)), 1)
     seen = []
-    work.play(lambda batch: seen.append(clock.now), 0.25)
+    work.play(lambda batch: seen.append(clock.now), 240.0)
     work.close()
     assert seen == pytest.approx([0.0, 0.25, 0.5, 0.75, 1.0])
     assert max(clock.naps) <= session.NAP
@@ -658,7 +658,7 @@ def test_who_asks_it_to_stop_does_not_wait_for_the_next_bar(home, chosen, clock)
     home.mkdir()
     work = session.begin(home, assemble(chosen(run__bars=5)), 1)
     clock.on_nap = lambda clock: stop() if clock.now > 120.05 else None
-    work.play(quiet, 60.0)
+    work.play(quiet, 1.0)
     work.close()
     assert clock.now == pytest.approx(120.1)
     assert work.engine.tick == 3

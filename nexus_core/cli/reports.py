@@ -40,7 +40,7 @@ def status(run: Run = None, out: Out = None, as_json: Json = False) -> None:
     facts = {
         "run": folder.name,
         "going": going,
-        "ticks": f"{last.tick if last else 0} of {settings.run.bars}",
+        "ticks": f"{last.tick if last else 0} of {settings.run.bars or 'all'}",
         "market_time": iso(last.ts) if last else None,
         "mode": Mode(int(events["mode"][-1]) if len(events) else Mode.NORMAL).name,
         "decisions": last.decisions if last else 0,

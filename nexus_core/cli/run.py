@@ -110,17 +110,24 @@ def _play(work: Any, progress: Any, speed: float, as_json: bool) -> None:
     engine, begun, first = work.engine, time.perf_counter(), work.engine.tick
 
     def on_commit(batch: Any) -> None:
-        seconds = time.perf_counter() - begun
-        left = (engine.market.ticks - batch.tick) * seconds / max(1, batch.tick - first)
-        progress(f"{work.folder.name}  {batch.tick:,} of {engine.market.ticks:,} ticks, {left:.0f} s left")
+        progress(f"{work.folder.name}  {_reached(batch.tick, first, engine.market.ticks, begun)}")
 
-    work.play(on_commit, engine.market.interval / 1e9 / speed if speed else 0.0)
+    work.play(on_commit, speed)
     progress.done()
     seconds = time.perf_counter() - begun
     _remember(work)
     data, text = result(work, seconds, rows=(engine.tick - first) * len(engine.market.instruments))
     work.assembly.listeners.call("nexus_result", run=work.folder.name, result=deepcopy(data))
     output.show(as_json, data, text)
+
+
+def _reached(tick: int, first: int, ticks: int, begun: float) -> str:
+    from nexus_core.feed import ALL
+
+    if ticks >= ALL:  # the feed has as many as it has
+        return f"{tick:,} ticks"
+    left = (ticks - tick) * (time.perf_counter() - begun) / max(1, tick - first)
+    return f"{tick:,} of {ticks:,} ticks, {left:.0f} s left"
 
 
 def _remember(work: Any) -> None:

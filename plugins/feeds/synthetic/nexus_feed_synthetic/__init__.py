@@ -29,6 +29,7 @@ class Synthetic(Feed):
     nexus_api = 1
     name = "synthetic"
     offers = {"bar", "volume", "quote"}
+    endless = True
 
     def warm(self) -> None:
         """Compile the generator, or load it from the cache."""
