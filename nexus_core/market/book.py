@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from nexus_core.compile import step
-from nexus_core.market.events import BREAK, BUY, CLEAR, DEPTH, LAST, LEVEL, SELL, SNAPSHOT, TRADE
+from nexus_core.market.events import BREAK, BUY, CLEAR, DEPTH, LAST, LEVEL, SNAPSHOT, TRADE
 from nexus_core.steps.tool import Tool, capacity, record
 
 GROUP = 64
@@ -94,23 +94,20 @@ def _settle(state: Any, last_id: int) -> None:
     """Show the touch as it is at the end of a message."""
     state.last_id = last_id
     state.updates += 1
-    for side in range(2):
-        size = np.float64(np.nan)
-        price = size
-        key = np.float64(0.0)
-        if state.best[side] < NEVER:
-            key = np.float64(state.best[side])
-            size = state.sizes[side, state.best[side] & (state.sizes.shape[1] - 1)]
-            price = price_of(state, side, key)
-        elif state.far[side] > 0:
-            key = state.keys[side, state.far[side] - 1]
-            size = state.far_sizes[side, state.far[side] - 1]
-            price = price_of(state, side, key)
-        if side == 0:
-            state.bid, state.bid_size = price, size
-        else:
-            state.ask, state.ask_size = price, size
+    state.bid, state.bid_size = _best(state, 0)
+    state.ask, state.ask_size = _best(state, 1)
     state.crossed = int(state.bid >= state.ask)
+
+
+@step
+def _best(state: Any, side: int) -> tuple[float, float]:
+    best, far = state.best[side], state.far[side] - 1
+    if best < NEVER:
+        slot = best & (state.sizes.shape[1] - 1)
+        return price_of(state, side, np.float64(best)), state.sizes[side, slot]
+    if far >= 0:
+        return price_of(state, side, state.keys[side, far]), state.far_sizes[side, far]
+    return np.float64(np.nan), np.float64(np.nan)
 
 
 @step
@@ -353,32 +350,35 @@ def _count(counts: Any, before: float, size: float, snapshot: int) -> None:
 
 
 @step
-def _trade(state: Any, side: int, price: float, size: float) -> None:
+def _find(state: Any, side: int, price: float) -> int:
+    """Return the slot of a price, or -2 - its place beyond the window; -1 where no level is."""
     key = key_of(state, side, price)
     slots = state.sizes.shape[1]
     if state.indexed and state.base[side] <= key < state.base[side] + slots:
-        slot = int(key) & (slots - 1)
-        state.counts[side, slot, TRADED] += size
-        state.counts[side, slot, PENDING] += size
-        return
+        return int(key) & (slots - 1)
     at = _place(state, side, key)
-    if at < state.far[side] and state.keys[side, at] == key:
-        state.far_counts[side, at, TRADED] += size
-        state.far_counts[side, at, PENDING] += size
+    return -2 - at if at < state.far[side] and state.keys[side, at] == key else -1
+
+
+@step
+def _trade(state: Any, side: int, price: float, size: float) -> None:
+    at = _find(state, side, price)
+    if at >= 0:
+        state.counts[side, at, TRADED] += size
+        state.counts[side, at, PENDING] += size
+    elif at < -1:
+        state.far_counts[side, -2 - at, TRADED] += size
+        state.far_counts[side, -2 - at, PENDING] += size
 
 
 @step
 def size_at(state: Any, side: int, price: float) -> float:
     """Return what is displayed at a price of a side (BUY: bids, SELL: asks), 0 where nothing is."""
     one = 0 if side == BUY else 1
-    key = key_of(state, one, price)
-    slots = state.sizes.shape[1]
-    if state.indexed and state.base[one] <= key < state.base[one] + slots:
-        return state.sizes[one, int(key) & (slots - 1)]
-    at = _place(state, one, key)
-    if at < state.far[one] and state.keys[one, at] == key:
-        return state.far_sizes[one, at]
-    return np.float64(0.0)
+    at = _find(state, one, price)
+    if at >= 0:
+        return state.sizes[one, at]
+    return state.far_sizes[one, -2 - at] if at < -1 else np.float64(0.0)
 
 
 @step
@@ -386,19 +386,16 @@ def counted_at(state: Any, side: int, price: float, what: int) -> float:
     """Return one of the counts (ADDED to SHOWN) of the level at a price of a side; 0 where there is none.
 
     Where a feed tells of a trade after the change that it caused, the change counts as cancelled, and the
-    trade as added when the level next changes: both are too large by the same quantity.
+    trade as added when the level next changes: both are too large by the same quantity. Without `counters`
+    it is NaN.
     """
     one = 0 if side == BUY else 1
-    key = key_of(state, one, price)
-    slots = state.sizes.shape[1]
+    at = _find(state, one, price)
     if state.counting == 0:
         return np.float64(np.nan)
-    if state.indexed and state.base[one] <= key < state.base[one] + slots:
-        return state.counts[one, int(key) & (slots - 1), what]
-    at = _place(state, one, key)
-    if at < state.far[one] and state.keys[one, at] == key:
-        return state.far_counts[one, at, what]
-    return np.float64(0.0)
+    if at >= 0:
+        return state.counts[one, at, what]
+    return state.far_counts[one, -2 - at, what] if at < -1 else np.float64(0.0)
 
 
 @step
@@ -436,7 +433,5 @@ def _show(state: Any, side: int, prices: Any, sizes: Any, known: int) -> None:
         sizes[shown] = 0.0
         shown += 1
 
-
-BIDS, ASKS = BUY, SELL
 
 depth = Tool(book, _push)
