@@ -102,6 +102,11 @@ class Engine:
 
     def decide(self, block: Block) -> Judged:
         """Run the market pass over a block: strategies and the gates that know no portfolio."""
+        if block.late is not None:  # seen by all that remembers, and decided by nobody
+            seen = self.chain.columns(len(block.late.rows))
+            self.ward.run(block.late, seen)
+            self.chain.judge(block.late, seen)
+            self._columns = self.chain.columns(len(block.rows))
         self.ward.run(block, self._columns)
         self.chain.judge(block, self._columns)
         return self._columns

@@ -13,6 +13,7 @@ from nexus_core.config import load
 from nexus_core.engine import DAY, Engine, assemble
 from nexus_core.errors import ConfigError, DataError, NotFoundError, PluginError
 from nexus_core.feed import ALL
+from nexus_core.market.blocks import Chunk
 from nexus_core.records import EVENT, LATE, empty
 
 BARS = 700 if JIT else 150
@@ -240,3 +241,31 @@ def test_a_step_that_cannot_be_compiled_is_named_in_one_line(built, shelf, monke
     assert text.startswith("swing: its step cannot be compiled: ")
     assert "clse" in text
     assert "\n" not in text
+
+
+def taken(assembly, late, size):
+    """Play the feed's chunks, with some rows of symbol 0 held back and told before the second chunk."""
+    engine, decided = assembly.engine, []
+    first, second, *_ = assembly.feed.chunks(assembly.market, 0)
+    second = Chunk(second.rows, second.starts, late=late)
+    for chunk in (first, second):
+        for block in engine.blocks(chunk, size):
+            for written in engine.advance(block, empty(EVENT, 0)):
+                decided += written.decisions[["ts", "symbol"]].tolist()
+    return engine, decided
+
+
+def test_rows_that_came_late_change_states_and_decide_nothing(built):
+    first, second, *_ = built().feed.chunks(built().market, 0)
+    late = first.rows[:3].copy()
+    late["ts"], late["flags"] = second.times[0] - np.array([3, 2, 1]), LATE
+    engine, decided = taken(built(), late, 64)
+    plain, _ = taken(built(), late[:0], 64)
+    assert decided
+    assert not set(late["ts"].tolist()) & {ts for ts, _ in decided}
+    assert engine.loops[0].states["rows"][0] == plain.loops[0].states["rows"][0] + 3
+    for size in (1, 10_000):
+        other, same = taken(built(), late, size)
+        assert same == decided
+        assert other.ledger.run_hash == engine.ledger.run_hash
+        assert other.loops[0].states.tobytes() == engine.loops[0].states.tobytes()

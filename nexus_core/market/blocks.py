@@ -3,6 +3,9 @@
 A chunk holds rows symbol by symbol, each symbol's in the order of time, so that a strategy runs over a
 symbol without jumping; `order` walks the same rows by time, and at equal time by symbol, for the ledger.
 A tick is one instant over all symbols. A block is a run of whole ticks of one chunk; it copies nothing.
+
+Rows that came after their tick was closed travel with the chunk that came next, as a block of their own
+before its first tick. They change states and never decide; a chunk begins where there are any.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from numpy.typing import NDArray
 from nexus_core import compile
 from nexus_core.errors import DataError
 from nexus_core.market.events import EVENT
-from nexus_core.records import ROW, Records
+from nexus_core.records import LATE, ROW, Records
 
 Ints = NDArray[np.int64]
 
@@ -146,12 +149,14 @@ class Chunk:
     starts: Ints
     events: Records | None = None
     event_starts: Ints | None = None
+    late: Records = field(default_factory=lambda: np.zeros(0, ROW))
+    """Rows that came late, symbol by symbol, each symbol's in the order of time, before the first tick."""
     order: Ints = field(init=False)
     bounds: Ints = field(init=False)
     times: Ints = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.rows.dtype != ROW:
+        if self.rows.dtype != ROW or self.late.dtype != ROW:
             raise DataError(
                 "a chunk's rows are not market rows. Make them with dtype nexus_core.records.ROW."
             )
@@ -177,6 +182,8 @@ class Chunk:
         self.bounds, self.times = bounds[: ticks + 1], times[:ticks]
         if self.events is not None:
             self._check(self.events)
+        if len(self.late):
+            self._check_late()
 
     def _check(self, events: Records) -> None:
         starts = np.ascontiguousarray(self.event_starts, np.int64)
@@ -198,6 +205,16 @@ class Chunk:
             return Between(QUIET.events, none, none)
         return Between(self.events, self.event_starts[:-1], self.event_starts[:-1])
 
+    def _check_late(self) -> None:
+        ts, symbol, flags = (self.late[name] for name in ("ts", "symbol", "flags"))
+        places = (symbol >= 0) & (symbol < len(self.starts) - 1) & (flags & LATE != 0)
+        in_order = (np.diff(np.lexsort((ts, symbol))) == 1).all()
+        if not self.ticks or not in_order or not (places & (ts < self.times[0])).all():
+            raise DataError(
+                "a chunk's late rows are flagged LATE, are older than its first tick, and lie symbol by "
+                "symbol, each symbol's in the order of time. Sort them, and flag them."
+            )
+
     @property
     def ticks(self) -> int:
         """Return how many instants the chunk spans."""
@@ -216,6 +233,8 @@ class Block:
     tick: int
     """The run's number of the block's first tick."""
     between: Between
+    late: Block | None = None
+    """Rows that came late, to be taken before this block: a block without ticks."""
 
 
 def blocks(
@@ -241,7 +260,8 @@ def blocks(
             passed = np.empty_like(between.last)
             _until()(between.events, chunk.event_starts, chunk.times[to - 1], between.last, passed)
             between = Between(between.events, between.last, passed)
-        yield Block(chunk.rows, first, last, order, chunk.times[at:to], tick + at, between)
+        late = _late(chunk, tick) if at == 0 and len(chunk.late) else None
+        yield Block(chunk.rows, first, last, order, chunk.times[at:to], tick + at, between, late)
         first, at = last, to
 
 
@@ -250,6 +270,15 @@ def warm() -> None:
     Chunk(np.zeros(0, ROW), np.zeros(3, np.int64))
     for _ in blocks(Chunk(np.zeros(1, ROW), np.array([0, 1])), 0, 1, lambda _: 0):
         pass
+
+
+def _late(chunk: Chunk, tick: int) -> Block:
+    ends = np.searchsorted(chunk.late["symbol"], np.arange(len(chunk.starts)))
+    order = np.argsort(chunk.late["ts"], kind="stable")  # at equal time by symbol, as they lie
+    none = np.zeros(len(ends) - 1, np.int64)
+    return Block(
+        chunk.late, ends[:-1], ends[1:], order, chunk.times[:0], tick, Between(QUIET.events, none, none)
+    )
 
 
 _numbers: list[Ints] = [np.arange(65_537)]
