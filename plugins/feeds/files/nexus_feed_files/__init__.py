@@ -1,1 +1,152 @@
-"""Feeds bars and ticks from CSV, Parquet and Feather files, in chunks."""
+"""Feed bars from files, in chunks: CSV, gzipped or zipped too, Parquet, Feather."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nexus_core import Feed, Text, folders, log
+from nexus_core.errors import ConfigError
+from nexus_feed_files.merge import merged
+from nexus_feed_files.places import any_file, file_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nexus_catalog.tables import Reading
+
+    from nexus_core import Market
+    from nexus_core.market.blocks import Chunk
+    from nexus_core.records import Records
+
+SECOND = 1_000_000_000
+
+_CARRY = {
+    "volume": ("volume",),
+    "quote": ("bid", "ask"),
+    "trade": ("buy_volume", "sell_volume"),
+}
+"""What rows offer beside bars, with the columns that it needs."""
+
+
+class Files(Feed):
+    """Bars of files, one for each symbol, on the interval that they have."""
+
+    nexus_api = 1
+    name = "files"
+
+    path = Text("", help="A file, a folder with a file for each symbol, or a pattern like data/{symbol}.csv")
+    columns = Text(
+        "", help="Which column is which, like ts=Date,open=Open; empty finds those of common names"
+    )
+    zone = Text("UTC", help="Time zone of times that are text without an offset, like America/New_York")
+    unit = Text(
+        "", help="How times are written: s, ms, us, ns, iso or a format like %d/%m/%Y; empty finds out"
+    )
+    stamp = Text(
+        "close", among=("close", "open"), help="Whether a bar's time is that of its close or its open"
+    )
+    calendar = Text("", help="When the market is open, like XNYS; empty is always, in sessions of a UTC day")
+    actions = Text("", help="File of splits and dividends: ts, symbol, split, dividend; empty is none")
+    quarantine = Text("", help="File for refused rows; empty takes the user's data folder")
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        if not self.params.path:
+            raise ConfigError("files: no path. Name a file: --set plugins.files.path=data/{symbol}.csv")
+        columns = self._read(any_file(self.params.path)).columns
+        # what a file has no column for, no strategy of this run can be given
+        found = {offer for offer, fields in _CARRY.items() if all(each in columns for each in fields)}
+        self.offers = {"bar"} | found  # pyright: ignore[reportAttributeAccessIssue]
+
+    def warm(self) -> None:
+        """Compile what checks rows, or load it from the cache."""
+        from nexus_core.market import checks
+        from nexus_core.records import ROW, empty
+
+        checks.check(empty(ROW, 1), checks.states())
+
+    def recording(self, market: Market) -> dict[str, Any]:
+        """Return the files with their hashes, and all that says how they are read."""
+        params = self.params.by_name()
+        how = {name: params[name] for name in ("columns", "zone", "unit", "stamp", "calendar")}
+        files = [self._recorded(symbol, market) for symbol in market.symbols]
+        made = {"feed": self.name, "interval": market.interval, **how, "files": files}
+        if self.params.actions:
+            made["actions"] = _hash(Path(self.params.actions))
+        return made
+
+    def chunks(self, market: Market, start: int) -> Iterator[Chunk]:
+        """Yield the files' rows from tick number `start` on, up to the market's number of ticks."""
+        yield from merged([self._rows(each, market) for each in market.symbols], start, market.ticks)
+
+    def _recorded(self, symbol: str, market: Market) -> dict[str, Any]:
+        file = self._file(symbol, market)
+        reading = self._read(file)
+        next(reading, None)
+        _fits(reading, market)
+        columns = dict(sorted(reading.columns.items()))
+        return {"symbol": symbol, "file": str(file), "bytes": file.stat().st_size, "sha256": _hash(file),
+                "columns": columns, "times": reading.facts.times}  # fmt: skip
+
+    def _rows(self, symbol: str, market: Market) -> Iterator[Records]:
+        if not self.params.actions:
+            yield from self._read_rows(symbol, market)
+            return
+        from nexus_catalog.actions import Adjuster, read_actions
+
+        adjuster = Adjuster(symbol, read_actions(Path(self.params.actions), symbol))
+        for rows in self._read_rows(symbol, market):
+            yield adjuster.adjust(rows)
+
+    def _read_rows(self, symbol: str, market: Market) -> Iterator[Records]:
+        from nexus_catalog.quarantine import Quarantine
+
+        file = self._file(symbol, market)
+        with Quarantine(self._place(file), fresh=True) as quarantine:
+            reading = self._read(file, quarantine)
+            try:
+                for rows in reading:
+                    _fits(reading, market)
+                    yield rows
+            finally:
+                if quarantine.total:
+                    log.warning(
+                        "files: %s: %s rows were refused (%s); they are in %s.",
+                        file, f"{quarantine.total:,}", quarantine.summary(), quarantine.path,
+                    )  # fmt: skip
+
+    def _read(self, file: Path, quarantine: Any = None) -> Reading:
+        from nexus_catalog.tables import read
+
+        params = self.params.by_name()
+        how: dict[str, Any] = {
+            name: params[name] for name in ("columns", "zone", "unit", "stamp", "calendar")
+        }
+        return read(file, quarantine=quarantine, **how)
+
+    def _file(self, symbol: str, market: Market) -> Path:
+        return file_of(self.params.path, symbol, alone=len(market.symbols) == 1)
+
+    def _place(self, file: Path) -> Path | None:
+        if self.params.quarantine:
+            return Path(self.params.quarantine.replace("{symbol}", file.stem))
+        homes = folders.homes()
+        return homes[0] / "quarantine" / f"{file.name}.quarantine.jsonl" if homes else None
+
+
+def _hash(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(f"files: {file} cannot be read: {error.strerror}. Name another.") from error
+
+
+def _fits(reading: Reading, market: Market) -> None:
+    has = reading.facts.interval
+    if has and has != market.interval:
+        told = f"it has bars of {has / SECOND:g} s, and the run asks for {market.interval / SECOND:g} s"
+        advice = f"Set run.interval={has // SECOND}, or convert the file."
+        raise ConfigError(f"files: {reading.source}: {told}. {advice}")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nexus_catalog.actions import ACTION, ADJUSTED, Adjuster
 
 from nexus_core.errors import DataError
-from nexus_core.market.actions import ACTION, ADJUSTED, Adjuster
 from nexus_core.records import ROW, empty
 
 PRICES = ("open", "high", "low", "close", "bid", "ask")

@@ -13,11 +13,12 @@ bought more with every dividend. A venue trades at the raw price: where one has 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nexus_core.errors import DataError
+from nexus_core.errors import ConfigError, DataError
 from nexus_core.records import ROW, Records, layout
 from nexus_core.types import iso
 
@@ -29,8 +30,39 @@ ADJUSTED = layout(("ts done", "i8"), ("close price_factor share_factor", "f8"))
 """What is remembered: time of the last row, actions before it, the last known close as traded (NaN before
 there is one), the factor from raw prices to adjusted ones, and the splits' part of it."""
 
+_DAY = 86_400_000_000_000
 _PRICES = ("open", "high", "low", "close", "bid", "ask")
 _AMOUNTS = ("volume", "bid_size", "ask_size", "buy_volume", "sell_volume")
+
+
+def read_actions(path: Path, symbol: str) -> Records:
+    """Return the actions of a symbol in a CSV or Parquet file, as ACTION, in the order of time.
+
+    The file has the columns `ts` (a date or time, UTC where it names no zone; a date is its last
+    nanosecond), `split` and `dividend`, and `symbol` where it is of several; an empty cell is no split, and
+    no dividend.
+    """
+    import pyarrow as arrow
+    from pyarrow import compute, csv, parquet
+
+    try:
+        table = parquet.read_table(path) if path.suffix == ".parquet" else csv.read_csv(path)
+        missing = [each for each in ("ts", "split", "dividend") if each not in table.column_names]
+        if missing:
+            raise ConfigError(f"{path}: no column {', '.join(missing)}. Actions have ts, split and dividend.")
+        if "symbol" in table.column_names:
+            table = table.filter(compute.field("symbol") == symbol)
+        days = arrow.types.is_date(table["ts"].type)
+        times = table["ts"].cast(
+            arrow.timestamp("ns", "UTC" if getattr(table["ts"].type, "tz", "") else None)
+        )
+        made = np.zeros(len(table), ACTION)
+        made["ts"] = times.cast(arrow.int64()).to_numpy() + (_DAY - 1 if days else 0)
+        made["split"] = compute.fill_null(table["split"].cast(arrow.float64()), 1.0).to_numpy()
+        made["dividend"] = compute.fill_null(table["dividend"].cast(arrow.float64()), 0.0).to_numpy()
+    except (OSError, arrow.ArrowException) as error:
+        raise DataError(f"{path}: cannot be read as splits and dividends: {error}") from error
+    return made[np.argsort(made["ts"], kind="stable")]
 
 
 class Adjuster:
