@@ -329,6 +329,46 @@ def contracts() -> dict[str, list[Check]]:
     return CONTRACTS
 
 
+def features_page() -> str:
+    """Return the page of the standard features, a table for each category."""
+    from nexus_features import CATEGORIES
+
+    parts = [
+        WRITTEN,
+        "# The standard features\n",
+        "The feature set `standard` writes 65 numbers for each row. What each is worth is nobody's promise; "
+        "what it is, is said here and tested against independent computations.\n",
+        inspect.cleandoc(sys.modules["nexus_features.standard"].Standard.__doc__ or "").partition("\n\n")[2]
+        + "\n",
+        "In the formulas o, h, l, c and v are open, high, low, close and volume of a row, and t counts rows. "
+        "A window is in rows that carry what the feature needs. One of a time, such as `1 h`, has as many "
+        "rows as bars of the run's interval fill that time, and at least the number that stands beside it. "
+        "`warm-up` is after how many such rows the first value comes; there the window's rows stand as n.\n",
+        "`needs` is what a row must carry: bar is open, high, low and close above 0; volume is that and a "
+        "volume of 0 or more; trade is the bar and the volume of buyers and of sellers; book is a view whose "
+        "best bid and ask are known, have a size and do not cross.\n",
+    ]
+    for category, features in CATEGORIES.items():
+        rows = [
+            (f"`{each.name}`", each.formula, each.unit, *_spans(each), each.needs, each.reference)
+            for each in features
+        ]
+        head = ("feature", "formula", "unit", "window", "warm-up", "needs", "reference")
+        parts += [f"## {category}\n", _table(head, rows)]
+    return "\n".join(parts)
+
+
+def _spans(feature: Any) -> tuple[str, str]:
+    """Return the window and the warm-up of a feature in words."""
+    if not feature.horizon:
+        return str(feature.window), str(feature.window - 1 + feature.lead)
+    minutes = feature.horizon // 60_000_000_000
+    span = next(
+        f"{minutes // size} {unit}" for size, unit in ((1440, "d"), (60, "h"), (1, "min")) if minutes >= size
+    )
+    return f"{span}, at least {feature.window}", "n" if feature.lead else "n - 1"
+
+
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
@@ -343,6 +383,7 @@ def pages() -> dict[Path, str]:
         folder / "hooks.md": hooks_page(),
         folder / "groups.md": groups_page(),
         folder / "checks.md": checks_page(contracts()),
+        ROOT / "docs" / "features.md": features_page(),
     }
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nexus_core import steps
     from nexus_core.broker import Broker, FeeModel, SlippageModel
     from nexus_core.compile import step
+    from nexus_core.features import FeatureSet
     from nexus_core.feed import Feed, Market
     from nexus_core.gates import Gate
     from nexus_core.hookspecs import hookimpl
@@ -27,6 +28,7 @@ _HOMES = {
     "SlippageModel": "nexus_core.broker",
     "step": "nexus_core.compile",
     "Gate": "nexus_core.gates",
+    "FeatureSet": "nexus_core.features",
     "Feed": "nexus_core.feed",
     "Market": "nexus_core.feed",
     "Param": "nexus_core.strategy",
@@ -36,7 +38,7 @@ _HOMES = {
 }
 
 __all__ = [
-    "API", "Broker", "FeeModel", "Feed", "Gate", "Market", "Param", "SlippageModel",
+    "API", "Broker", "FeatureSet", "FeeModel", "Feed", "Gate", "Market", "Param", "SlippageModel",
     "Strategy", "Text", "hookimpl", "step", "steps",
 ]  # fmt: skip
 

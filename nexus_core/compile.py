@@ -171,6 +171,10 @@ def _numba() -> Any:
     os.environ["NUMBA_DISABLE_INTEL_SVML"] = "1"
     import numba
 
+    # Numba names a record by a number of the process: a function from the cache would find, under the name of
+    # one it calls, another's that was compiled elsewhere for other records, and write beside its own
+    record: Any = numba.types.Record
+    record.mangling_args = property(lambda r: ("R", (hashlib.sha256(r.name.encode()).hexdigest(),)))
     return numba
 
 
@@ -227,7 +231,7 @@ def _toolchain() -> str:
     import llvmlite.binding as llvm  # pyright: ignore[reportMissingTypeStubs]
 
     features = llvm.get_host_cpu_features().flatten()
-    versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
+    versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__, "records by layout")
     return repr((*versions, llvm.get_host_cpu_name(), features, sorted(FLAGS.items())))
 
 

@@ -236,7 +236,8 @@ def _strategies(settings: Settings, feed: Feed, live: bool) -> tuple[list[Strate
     for name in settings.run.strategies:
         try:
             strategy: Strategy = _create(settings, "strategies", name)
-            if lacking := sorted(strategy.needs - feed.offers):
+            mute = {"market events"} if strategy.on_event and "event" not in feed.clocks else set[str]()
+            if lacking := sorted(strategy.needs - feed.offers | mute):
                 inactive.append(Inactive(name, f"needs {', '.join(lacking)}"))
             else:
                 active.append(loop(name, strategy, settings.run.symbols))
@@ -246,9 +247,7 @@ def _strategies(settings: Settings, feed: Feed, live: bool) -> tuple[list[Strate
             text = f"strategies:{name} cannot be set up: {type(error).__name__}: {error}. Ask its author."
             broken.append(error if isinstance(error, PluginError) else PluginError(text))
             inactive.append(Inactive(name, str(broken[-1]), "broken"))
-    if broken and live:
-        raise broken[0]
-    if broken and not active:
+    if broken and (live or not active):
         raise broken[0]
     for error in broken:
         log.warning("%s The others trade without it.", error)

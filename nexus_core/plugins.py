@@ -19,15 +19,15 @@ from attrs import field, frozen
 from nexus_core import API
 from nexus_core.errors import NotFoundError, PluginError, hint
 
-KINDS = ("strategies", "gates", "feeds", "brokers", "commands", "hooks")
+KINDS = ("strategies", "gates", "feeds", "brokers", "features", "commands", "hooks")
 ONLY = "NEXUS_PLUGINS"
 
 SINGULAR: dict[str, str] = dict(
-    zip(KINDS, ("strategy", "gate", "feed", "broker", "command", "listener"), strict=True)
+    zip(KINDS, ("strategy", "gate", "feed", "broker", "features", "command", "listener"), strict=True)
 )
 """One of each kind, as distributions and commands name it."""
 
-LOADED = {"strategies": "Strategy", "gates": "Gate", "feeds": "Feed", "brokers": "Broker"}
+LOADED: dict[str, str] = dict(zip(KINDS, ("Strategy", "Gate", "Feed", "Broker", "FeatureSet"), strict=False))
 """The kinds whose plugins are classes, each with the class they derive from."""
 
 

@@ -556,3 +556,31 @@ def test_a_constant_that_changes_in_a_going_process_is_refused(monkeypatch):
     made.K = 2
     with pytest.raises(NexusError, match="K changed in this process"):
         compile.entry("holds", text, {"f": made.f})
+
+
+# -- records in machine code --------------------------------------------------------------------------------
+
+NAMED = """
+import sys
+import numpy as np
+from nexus_core import compile
+from nexus_core.steps import rolling_max
+
+compile.step(lambda x: x)
+import numba
+for window in map(int, sys.argv[1:]):
+    print(numba.from_dtype(np.array([rolling_max(window)]).dtype).mangling_args[1][0])
+"""
+
+
+@pytest.mark.jit
+def test_machine_code_names_a_record_by_its_layout_in_every_process():
+    # by a number of the process, one of the cache would call what another process compiled for other records
+    small, large, both = (
+        subprocess.run(
+            [sys.executable, "-c", NAMED, *windows], capture_output=True, text=True, check=True
+        ).stdout.split()
+        for windows in (["4"], ["64"], ["64", "4"])
+    )
+    assert both == large + small
+    assert small != large

@@ -18,19 +18,20 @@ import pytest
 import typer
 
 import nexus_core.testing.others  # noqa: F401  (lays the checks down)
-from nexus_core import Broker, Feed, Gate, Market, Param, compile, plugins
+from nexus_core import Broker, FeatureSet, Feed, Gate, Market, Param, compile, plugins, steps
 from nexus_core.broker import FeeModel, FixedFee, SlippageModel
 from nexus_core.errors import DataError, UsageError
 from nexus_core.hookspecs import hookimpl
 from nexus_core.listeners import HOOKS, Listeners
 from nexus_core.market.blocks import Chunk
+from nexus_core.market.features import FeatureLoop
 from nexus_core.records import ROW, empty
 from nexus_core.testing import MINUTE, START, Trial, rows
 from nexus_core.testing.contract import CONTRACTS, Subject, examine, subject
 from nexus_core.testing.fakes import Clock, Costless, Given, Heard, chunked, facts, walk
 from nexus_core.types import Instrument
 
-LETTERS = {"gates": "G", "feeds": "F", "brokers": "B", "commands": "C", "hooks": "H"}
+LETTERS = {"gates": "G", "feeds": "F", "brokers": "B", "features": "T", "commands": "C", "hooks": "H"}
 
 
 @pytest.fixture(autouse=True)
@@ -274,6 +275,217 @@ def test_market_gates_that_keep_their_contract(shelf):
     slow = set() if compile.JIT else {"G09"}
     assert needless(Subject("gates", "good", shelf.Calm)) == slow
     assert needless(Subject("gates", "good", Price)) == slow | {"G10"}
+
+
+# -- feature sets -------------------------------------------------------------------------------------
+
+
+class Ranges(FeatureSet):
+    """Two features that break no promise."""
+
+    nexus_api = 1
+    names = ("reach", "usual")
+    needs = {"bar"}
+
+    @staticmethod
+    def state(params, interval):
+        return {"mean": steps.rolling_mean(5), "row": 0}
+
+    @staticmethod
+    def step(row, view, state, params, out):
+        out[0] = (row.high - row.low) / row.open
+        out[1] = steps.rolling_mean.push(state.mean, out[0]) if out[0] == out[0] else np.nan
+        unknown = np.isnan(row.open + row.high + row.low + row.close)
+        return 1 if unknown else 0
+
+
+class TwiceNamed(Ranges):
+    names = ("reach", "reach")
+
+
+class Listed(Ranges):
+    names = ["reach", "usual"]
+
+
+class Thirsting(Ranges):
+    needs = {"bar", "news"}
+
+
+class Stateless(FeatureSet):
+    nexus_api = 1
+    names = ("reach",)
+
+    @staticmethod
+    def step(row, view, state, params, out):
+        return 0
+
+
+class OfFour(Ranges):
+    @staticmethod
+    def step(row, state, params, out):
+        return 0
+
+
+class Unwriting(Ranges):
+    @staticmethod
+    def step(row, view, state, params, out):
+        out[0] = row.high
+        return 0
+
+
+class Overflowing(Ranges):
+    @staticmethod
+    def step(row, view, state, params, out):
+        out[0], out[1] = row.high, row.low
+        return 16
+
+
+class Dicing(Ranges):
+    @staticmethod
+    def step(row, view, state, params, out):
+        out[0], out[1] = row.high, np.random.random()
+        return 1 if np.isnan(row.open + row.high + row.low + row.close) else 0
+
+
+class Accepting(Ranges):
+    @staticmethod
+    def step(row, view, state, params, out):
+        out[0], out[1] = row.high, row.low
+        return 0
+
+
+class Endless(Ranges):
+    @staticmethod
+    def step(row, view, state, params, out):
+        out[0] = row.high
+        out[1] = np.inf if row.volume == 0.0 else row.volume
+        return 1 if np.isnan(row.open + row.high + row.low + row.close) else 0
+
+
+class Poisonable(Ranges):
+    @staticmethod
+    def state(params, interval):
+        return {"sum": 0.0}
+
+    @staticmethod
+    def step(row, view, state, params, out):
+        state.sum += row.high
+        out[0], out[1] = row.high, state.sum
+        return 1 if np.isnan(row.open + row.high + row.low + row.close) else 0
+
+
+class Dawdling(Ranges):
+    @staticmethod
+    def step(row, view, state, params, out):
+        total = row.open
+        for n in range(20_000):
+            total = total * 0.999 + n
+        out[0], out[1] = total, row.low
+        return 1 if np.isnan(row.open + row.high + row.low + row.close) else 0
+
+
+class Holding(Ranges):
+    """Holds a Python object, which only plain Python bears."""
+
+    @staticmethod
+    def state(params, interval):
+        return {"seen": np.array([None])}
+
+
+class ByHand(FeatureLoop):
+    """Runs Python in place of a step: what no compiled step can do."""
+
+    def run(self, rows, first, last, views, out, missing):
+        self.take(rows, int(first[0]), int(last[0]), out)
+        unknown = np.isnan(rows["open"] + rows["high"] + rows["low"] + rows["close"])
+        missing[first[0] : last[0]] = unknown[first[0] : last[0]]
+
+    def take(self, rows, first, last, out):
+        raise AssertionError
+
+
+class Foreseeing(ByHand):
+    def take(self, rows, first, last, out):
+        out[first:last] = rows["high"][first:last, None]
+        out[first : last - 1, 1] = rows["high"][first + 1 : last]
+
+
+class Beginning(ByHand):
+    """Begins anew with each block."""
+
+    def take(self, rows, first, last, out):
+        out[first:last] = np.fmax.accumulate(rows["high"][first:last])[:, None]
+
+
+class Remembering(ByHand):
+    """Remembers beside its state."""
+
+    count = 0
+
+    def take(self, rows, first, last, out):
+        out[first:last] = (self.count + np.arange(last - first))[:, None]
+        self.count += last - first
+
+
+SETS = [
+    (TwiceNamed, {"T01": "^two of its names are the same"}),
+    (Listed, {"T01": r"^names was \['reach', 'usual'\], must be a tuple"}),
+    (Thirsting, {"T01": "^needs news, which no row carries"}),
+    (Stateless, {"T01": "^it has no state of its own"}),
+    (OfFour, {"T01": "^step took 4 arguments, must take 5"}),
+    (Unwriting, {"T01": r"^nothing was written for usual at row 0 \(2026-"}),
+    (Overflowing, {"T01": "^its step answered 16, must be a bit for each"}),
+    (Accepting, {"T06": r"^row \d+ \(2026-.*\) had no bar, and its step did not answer so"}),
+    (Endless, {"T06": r"^usual of row \d+ .* was infinite"}),
+    (Poisonable, {"T06": "^usual stayed NaN after rows with unknown values"}),
+]
+
+
+@pytest.mark.parametrize(("plugin", "expected"), SETS, ids=named)
+def test_a_feature_set_that_breaks_a_promise(plugin, expected):
+    broken_as(Subject("features", "bad", plugin), expected)
+
+
+def test_a_feature_set_by_chance():
+    found = failures(Subject("features", "bad", Dicing))
+    assert re.search(r"^usual of row 0 .* was .* and, asked again, ", found["T02"])
+    assert found.keys() == {"T02", "T03", "T04", "T05"}
+
+
+BY_HAND = [
+    (Foreseeing, {"T03": r"^usual of row 0 .* with the rows after it", "T04": ""}),
+    (Beginning, {"T04": r"^reach of row \d+ .* in blocks of 1 rows\. Keep", "T05": ""}),
+    (Remembering, {"T05": "in a run that went on and .* in one restored before it"}),
+]
+
+
+@pytest.mark.parametrize(("loop", "expected"), BY_HAND, ids=named)
+def test_a_feature_set_that_sees_or_remembers_what_it_must_not(monkeypatch, loop, expected):
+    monkeypatch.setattr("nexus_core.testing.features.FeatureLoop", loop)
+    broken_as(Subject("features", "bad", Ranges), expected)
+
+
+def test_a_feature_set_that_holds_objects(monkeypatch):
+    monkeypatch.setattr("nexus_core.testing.features.FeatureLoop", Beginning)
+    assert "its state holds Python objects" in failures(Subject("features", "bad", Holding))["T05"]
+
+
+@pytest.mark.jit
+def test_a_feature_set_that_is_slow_or_cannot_be_compiled():
+    broken_as(Subject("features", "bad", Dawdling), {"T07": r"^took [\d.]+ microseconds a row, may take 5"})
+
+    class Vague(Ranges):
+        @staticmethod
+        def step(row, view, state, params, out):
+            return row.nothing
+
+    assert re.search("^its step raised .*nothing", failures(Subject("features", "bad", Vague))["T01"])
+
+
+def test_feature_sets_that_keep_their_contract():
+    assert failures(Subject("features", "good", Ranges)) == {}
+    assert needless(Subject("features", "good", Ranges)) == (set() if compile.JIT else {"T07"})
+    assert needless(Subject("features", "bad", OfFour)) == {f"T{n:02d}" for n in range(2, 8)}
 
 
 # -- feeds --------------------------------------------------------------------------------------------
@@ -811,5 +1023,5 @@ def test_a_walk_is_a_possible_market_with_gaps():
 
 def test_every_check_says_what_holds():
     every = [each for kind in LETTERS for each in CONTRACTS[kind]]
-    assert [len(CONTRACTS[kind]) for kind in LETTERS] == [10, 7, 4, 5, 4]
+    assert [len(CONTRACTS[kind]) for kind in LETTERS] == [10, 7, 4, 7, 5, 4]
     assert len({each.number for each in every}) == len({each.title for each in every}) == len(every)

@@ -269,3 +269,9 @@ def test_rows_that_came_late_change_states_and_decide_nothing(built):
         assert same == decided
         assert other.ledger.run_hash == engine.ledger.run_hash
         assert other.loops[0].states.tobytes() == engine.loops[0].states.tobytes()
+
+
+def test_a_strategy_that_hears_events_is_inactive_where_there_are_none(built, shelf, monkeypatch):
+    monkeypatch.setattr(shelf.Swing, "on_event", staticmethod(lambda event, book, state, params: None))
+    engine = built(run__strategies="swing,wild").engine
+    assert [(each.name, each.reason) for each in engine.inactive] == [("swing", "needs market events")]

@@ -9,7 +9,8 @@ from nexus_core.config import Quarantine
 from nexus_core.errors import DataError
 from nexus_core.gates import Chain
 from nexus_core.market.blocks import Chunk, blocks
-from nexus_core.market.events import BUY, CLEAR, EVENT, LAST, LEVEL, SELL, SNAPSHOT, TRADE
+from nexus_core.market.events import BUY, CLEAR, EVENT, LAST, LEVEL, SELL, SNAPSHOT, TRADE, unknown
+from nexus_core.market.features import Views
 from nexus_core.market.loops import FAULT, StrategyLoop
 from nexus_core.quarantine import Ward
 from nexus_core.records import ABSENT, ROW
@@ -182,3 +183,15 @@ def test_events_of_another_type_are_refused():
     chunk = market()
     with pytest.raises(DataError, match="are not market events"):
         Chunk(chunk.rows, chunk.starts, chunk.rows, chunk.event_starts)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_views_show_the_book_as_it_is_at_each_row(size):
+    chunk = market(6)
+    made, views = Views(2), unknown(len(chunk.rows))
+    for block in blocks(chunk, 0, size, lambda ts: ts + 10**12):
+        made.run(block.rows, block.first, block.last, block.between, views)
+    bids = slow(chunk)[1] * 1000.0
+    shown = views["known"] == 1  # what is at random may cross, and is then not shown
+    assert shown.sum() > 10
+    assert np.allclose(views["bids"][shown, 0], bids[shown], rtol=1e-12, equal_nan=True)

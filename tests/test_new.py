@@ -34,7 +34,7 @@ PACKAGES = [
     ("strategy", "dip", "step"),
     ("strategy", "dip-window", "window"),
     ("strategy", "dip-classic", "classic"),
-    *((kind, "dip", None) for kind in ("gate", "feed", "broker", "command", "listener")),
+    *((kind, "dip", None) for kind in ("gate", "feed", "broker", "features", "command", "listener")),
 ]
 EVERY = pytest.mark.parametrize(("kind", "name", "style"), PACKAGES)
 SITE = "import site; site.addsitedir({0!r})\n"

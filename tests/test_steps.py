@@ -422,7 +422,8 @@ import hashlib
 import numpy as np
 from nexus_core import compile, steps
 
-NAMES = [n for n in steps.__all__ if n.startswith("rolling") or n in ("lag", "ewm", "ewm_std", "half_life")]
+OTHERS = ("lag", "ewm", "ewm_std", "half_life", "rsi", "wilder", "wma")
+NAMES = [n for n in steps.__all__ if n.startswith("rolling") or n in OTHERS]
 LINES = [f"        out[i, {k}] = {n}.push(state.{n}, x)" for k, n in enumerate(NAMES)]
 TEXT = f'''
 def entry(states, xs, out):
@@ -435,6 +436,12 @@ def entry(states, xs, out):
         out[i, {len(NAMES) + 1}] = atr.push(state.atr, high, low, x)
         vwap, deviation = session_vwap.push(state.session_vwap, i // 50, x, high)
         out[i, {len(NAMES) + 2}] = vwap
+        place = stochastic.push(state.stochastic, high, low, x)
+        out[i, {len(NAMES) + 4}] = place + cci.push(state.cci, high, low, x)
+        up, down, strength = adx.push(state.adx, high, low, x)
+        line, signal = macd.push(state.macd, x)
+        out[i, {len(NAMES) + 5}] = up + down * strength
+        out[i, {len(NAMES) + 6}] = line * signal
         out[i, {len(NAMES) + 3}] = tanh(deviation) + squash(x) + exp(clip(x, -1.0, 1.0)) + log(sqrt(high))
 '''
 rng = np.random.default_rng(3)
@@ -444,8 +451,9 @@ xs[[100, 101, 180]] = np.inf, -np.inf, 1e200
 xs[200:230] = 7.0
 tools = {n: getattr(steps, n)(9) for n in NAMES}
 rest = {"true_range": steps.true_range(), "atr": steps.atr(9), "session_vwap": steps.session_vwap()}
+rest |= {n: getattr(steps, n)(9) for n in ("stochastic", "cci", "adx")} | {"macd": steps.macd(3, 9, 4)}
 states = np.array([steps.record(**tools, **rest)])
-out = np.zeros((300, len(NAMES) + 4))
+out = np.zeros((300, len(NAMES) + 7))
 bindings = {n: getattr(steps, n) for n in steps.__all__ if n not in ("Tool", "record")}
 entry = compile.entry("everything", TEXT, bindings)
 compile.call(entry, states, xs, out)
@@ -466,5 +474,163 @@ def test_every_tool_gives_the_same_bytes_compiled_and_as_plain_python():
         for jit in "10"
     ]
     (compiled, count, *values), (plain, _, *others) = said
-    assert (compiled, plain, int(count)) == ("True", "False", 9)
+    assert (compiled, plain, int(count)) == ("True", "False", 15)
     assert values == others
+
+
+# -- ranks and quantiles ----------------------------------------------------------------------------------
+
+
+@given(series, windows)
+def test_rolling_rank_is_the_average_rank_among_the_window(xs, window):
+    for t, value in enumerate(pushed(steps.rolling_rank, steps.rolling_rank(window), xs)):
+        known = newest(xs, t, window)
+        below, equal = (sum(f(x, xs[t]) for x in known) for f in (float.__lt__, float.__eq__))
+        expected = (below + (equal + 1) / 2) / len(known) if math.isfinite(xs[t]) else NAN
+        assert same([value], [expected])
+
+
+@given(series, windows, st.sampled_from([0.0, 0.25, 0.5, 0.9, 1.0]))
+def test_rolling_quantile_is_that_of_exactly_the_window(xs, window, share):
+    for t, value in enumerate(pushed(steps.rolling_quantile, steps.rolling_quantile(window, share), xs)):
+        known = newest(xs, t, window)
+        expected = np.quantile(known, share) if known else NAN
+        assert value == pytest.approx(expected, rel=1e-12, abs=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, NAN, True])
+def test_a_share_outside_0_and_1_is_refused(share):
+    with pytest.raises(PluginError, match=r"steps\.rolling_quantile: the share was .*, must be in"):
+        steps.rolling_quantile(5, share)
+
+
+# -- lines ------------------------------------------------------------------------------------------------
+
+
+def line(xs, t, window):
+    """Return the places and values of the known ones among the newest; the newest has the place `window`."""
+    first = max(t + 1 - window, 0)
+    return [(i - t + window, Fraction(xs[i])) for i in range(first, t + 1) if math.isfinite(xs[i])]
+
+
+@given(series, st.sampled_from([2, 5, 8]), st.sampled_from([0.0, 1e9]))
+def test_slope_and_weighted_mean_are_those_of_exactly_the_window(xs, window, offset):
+    xs = [x + offset for x in xs]
+    slopes = pushed(steps.rolling_slope, steps.rolling_slope(window), xs)
+    means = pushed(steps.wma, steps.wma(window), xs)
+    for t in range(len(xs)):
+        known = line(xs, t, window)
+        size = max((abs(x) for _, x in known), default=Fraction(0))
+        if not known:
+            assert math.isnan(means[t])
+            continue
+        mean = sum(k * x for k, x in known) / sum(k for k, _ in known)
+        assert abs(Fraction(means[t]) - mean) <= size * Fraction(1e-14)
+        if len(known) < 2:
+            assert math.isnan(slopes[t])
+            continue
+        middle = Fraction(sum(k for k, _ in known), len(known))
+        slope = sum((k - middle) * x for k, x in known) / sum((k - middle) ** 2 for k, _ in known)
+        assert abs(Fraction(slopes[t]) - slope) <= size * Fraction(1e-14)
+
+
+def test_a_line_is_found_after_many_rows():
+    xs = 5.0 + 0.25 * np.arange(5000)
+    assert same(pushed(steps.rolling_slope, steps.rolling_slope(20), xs)[-100:], [0.25] * 100)
+
+
+# -- Wilder's averages and oscillators --------------------------------------------------------------------
+
+
+def wilder(xs, window):
+    found, mean = [], NAN
+    for t in range(len(xs)):
+        if t + 1 == window:
+            mean = math.fsum(xs[:window]) / window
+        elif t >= window:
+            mean += (xs[t] - mean) / window
+        found.append(mean)
+    return found
+
+
+finite = st.lists(numbers.filter(math.isfinite), max_size=30)
+
+
+@given(finite)
+def test_wilder_begins_with_a_mean(xs):
+    found = pushed(steps.wilder, steps.wilder(5), xs)
+    assert found == pytest.approx(wilder(xs, 5), rel=1e-9, abs=1e-6, nan_ok=True)
+
+
+@given(finite)
+def test_rsi_is_the_share_of_rises(xs):
+    moves = np.diff(xs)
+    ups, downs = wilder(np.maximum(moves, 0.0), 5), wilder(np.maximum(-moves, 0.0), 5)
+    for t, value in enumerate(pushed(steps.rsi, steps.rsi(5), xs)[1:]):
+        total = ups[t] + downs[t]
+        expected = 50.0 if total == 0.0 else 100.0 * ups[t] / total
+        assert value == pytest.approx(expected, rel=1e-9, abs=1e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize("name", ["wilder", "rsi", "rolling_slope", "wma", "rolling_quantile"])
+def test_a_value_that_is_not_finite_counts_for_nothing_there_either(name):
+    tool = getattr(steps, name)
+    xs = [1.0, 2.0, 4.0, NAN, 3.0, 5.0, 1.0, NAN, 2.0, 6.0]
+    infinite = [x if math.isfinite(x) else INF for x in xs]
+    assert same(pushed(tool, tool(5), infinite), pushed(tool, tool(5), xs))
+
+
+_TWO = """
+def entry(states, xs, line, signal):
+    for i in range(xs.size):
+        line[i], signal[i] = push(states[0], xs[i])
+"""
+
+
+def test_macd_is_the_difference_of_two_averages_and_skips_the_unknown():
+    xs = np.array([1.0, 2.0, 4.0, NAN, 3.0])
+    line, signal = np.zeros(5), np.zeros(5)
+    entry = compile.entry("two", _TWO, {"push": steps.macd.push})
+    compile.call(entry, np.array([steps.macd(1, 3, 1)]), xs, line, signal)
+    # ewm(1) is the value itself, ewm(3) halves the way: 1, 1.5, 2.75, 2.875
+    assert line.tolist() == signal.tolist() == [0.0, 0.5, 1.25, 1.25, 0.125]
+
+
+SHOWN = [(3.0, 1.0, 2.0), (5.0, 2.0, 5.0), (4.0, 3.0, 3.0), (6.0, 6.0, 6.0), (6.0, 6.0, 6.0)]
+
+
+def test_stochastic_by_hand():
+    # in windows of 2: (2 - 1) / 2, (5 - 1) / 4, (3 - 2) / 3, (6 - 3) / 3, and a range of nothing
+    found = bars(steps.stochastic, steps.stochastic(2), SHOWN)
+    assert found == pytest.approx([50.0, 100.0, 100.0 / 3.0, 100.0, 50.0])
+    holed = bars(steps.stochastic, steps.stochastic(2), [(3.0, 1.0, NAN), (NAN, NAN, 2.0), (5.0, 2.0, 5.0)])
+    assert same(holed, [NAN, 50.0, 100.0])
+
+
+def test_cci_by_hand():
+    # prices 2, 4, 10/3, 6, 6: of two, either lies as far from the mean as the mean deviation is
+    found = bars(steps.cci, steps.cci(2), SHOWN)
+    assert found == pytest.approx([0.0, 1 / 0.015, -1 / 0.015, 1 / 0.015, 0.0])
+    holed = bars(steps.cci, steps.cci(2), [SHOWN[0], (NAN, 1.0, 1.0), SHOWN[1]])
+    assert same(holed[:2], [0.0, NAN])
+    assert holed[2] == 0.0  # nothing else is known in the window
+
+
+_THREE = """
+def entry(states, high, low, close, out):
+    for i in range(high.size):
+        out[i, 0], out[i, 1], out[i, 2] = push(states[0], high[i], low[i], close[i])
+"""
+
+
+def test_adx_by_hand():
+    rows = [(10.0, 8.0, 9.0), (12.0, 9.0, 11.0), (NAN, 9.0, 11.0), (13.0, 8.0, 9.0), (11.0, 6.0, 7.0)]
+    out, columns = np.zeros((5, 3)), np.array(rows).T.copy()
+    compile.call(
+        compile.entry("three", _THREE, {"push": steps.adx.push}), np.array([steps.adx(2)]), *columns, out
+    )
+    # true ranges 3, 5, 5; +DM 2, 0, 0 (a rise of 1 and a fall of 1 is neither); -DM 0, 0, 2
+    assert np.isnan(out[:3]).all()
+    assert out[3, :2] == pytest.approx([100 * 1 / 4, 0.0])
+    # averages by halves: range 4 to 4.5, +DM 1 to 0.5, -DM 0 to 1; strength is the mean of 100 and 100 / 3
+    assert out[4] == pytest.approx([100 * 0.5 / 4.5, 100 * 1.0 / 4.5, (100 + 100 * 0.5 / 1.5) / 2])

@@ -12,7 +12,7 @@ from nexus_core.cli.output import Json, command, show
 
 app = command()
 
-Kind = Annotated[str, Argument(help="strategy, gate, feed, broker, command or listener.")]
+Kind = Annotated[str, Argument(help="strategy, gate, feed, broker, features, command or listener.")]
 Name = Annotated[str, Argument(help="Name of the plugin: letters, digits and single hyphens.")]
 Style = Annotated[str | None, Option(help="Of a strategy: step, window or classic.")]
 Into = Annotated[Path, Option(help="Folder to write the package into.")]

@@ -87,6 +87,16 @@ def entry(rows, first, last, events, begin, end, books, views):
             e += 1
 """
 
+FEATURES = """
+def entry(rows, first, last, states, parameters, views, out, missing):
+    params = parameters[0]
+    stride = 1 if views.size > 1 else 0
+    for symbol in range(first.size):
+        state = states[symbol]
+        for i in range(first[symbol], last[symbol]):
+            missing[i] = step(rows[i], views[i * stride], state, params, out[i])
+"""
+
 
 class StrategyLoop:
     """A strategy at work on the symbols of a run: its states, and the compiled loop over a block."""

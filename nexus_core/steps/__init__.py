@@ -1,12 +1,22 @@
 """The public toolkit for authors: compiled rolling tools and functions for use inside a step."""
 
 from nexus_core.steps.averages import mean as ewm
+from nexus_core.steps.averages import smoothed as wilder
 from nexus_core.steps.averages import std as ewm_std
+from nexus_core.steps.lines import slope as rolling_slope
+from nexus_core.steps.lines import weighted as wma
 from nexus_core.steps.moments import mean as rolling_mean
 from nexus_core.steps.moments import std as rolling_std
+from nexus_core.steps.oscillators import channel as cci
+from nexus_core.steps.oscillators import convergence as macd
+from nexus_core.steps.oscillators import direction as adx
+from nexus_core.steps.oscillators import range_place as stochastic
+from nexus_core.steps.oscillators import strength_index as rsi
 from nexus_core.steps.plain import clip, exp, log, sqrt, squash, tanh
 from nexus_core.steps.ranges import average as atr
 from nexus_core.steps.ranges import bar as true_range
+from nexus_core.steps.ranks import quantile as rolling_quantile
+from nexus_core.steps.ranks import rank as rolling_rank
 from nexus_core.steps.reversion import speed as half_life
 from nexus_core.steps.sessions import vwap as session_vwap
 from nexus_core.steps.tool import Tool, record
@@ -17,7 +27,9 @@ from nexus_core.steps.windows import total as rolling_sum
 
 __all__ = [
     "Tool",
+    "adx",
     "atr",
+    "cci",
     "clip",
     "ewm",
     "ewm_std",
@@ -25,15 +37,23 @@ __all__ = [
     "half_life",
     "lag",
     "log",
+    "macd",
     "record",
     "rolling_max",
     "rolling_mean",
     "rolling_min",
+    "rolling_quantile",
+    "rolling_rank",
+    "rolling_slope",
     "rolling_std",
     "rolling_sum",
+    "rsi",
     "session_vwap",
     "sqrt",
     "squash",
+    "stochastic",
     "tanh",
     "true_range",
+    "wilder",
+    "wma",
 ]

@@ -1,4 +1,4 @@
-"""Exponentially weighted mean and deviation."""
+"""Exponentially weighted mean and deviation, and Wilder's average."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nexus_core.steps.tool import Tool, record
+from nexus_core.steps.tool import Tool, checked, record
 
 
 def ewm(span: float) -> np.void:
@@ -51,5 +51,22 @@ def _push_ewm_std(state: Any, x: float) -> float:
     return np.sqrt(state.var) if state.n > 0 else state.mean
 
 
+def wilder(window: int) -> np.void:
+    """Average as Wilder does: a + (x - a) / window, started at the mean of the first `window` values.
+
+    From Wilder (1978), *New concepts in technical trading systems*. `push(state, x)` answers in the unit of
+    `x`. NaN and infinity are skipped. Until `window` values have come the answer is NaN.
+    """
+    return record(window=checked("wilder", window), n=0, mean=0.0, none=math.nan)
+
+
+def _push_wilder(state: Any, x: float) -> float:
+    if x - x == 0.0:
+        state.n = min(state.n + 1, state.window)
+        state.mean += (x - state.mean) / state.n
+    return state.mean if state.n == state.window else state.none
+
+
 mean = Tool(ewm, _push_ewm)
 std = Tool(ewm_std, _push_ewm_std)
+smoothed = Tool(wilder, _push_wilder)

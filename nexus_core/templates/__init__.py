@@ -30,6 +30,9 @@ KINDS = {
     "gate": _Kind("gates", ":$type", "Refuses entries while the spread is wide"),
     "feed": _Kind("feeds", ":$type", "Feeds bars from CSV files, one for each symbol"),
     "broker": _Kind("brokers", ":$type", "Trades on paper, with a fee for makers and one for takers"),
+    "features": _Kind(
+        "features", ":$type", "Measures what a bar gives back of its range, and what the book weighs"
+    ),
     "command": _Kind("commands", ":app", "Show what each symbol of a run turned over and paid in fees."),
     "listener": _Kind("hooks", "", "Appends alerts and fills to a file, each as a line of JSON"),
 }

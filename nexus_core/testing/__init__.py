@@ -32,6 +32,7 @@ CONTRACTS = {
     "GateContract": "gates",
     "FeedContract": "feeds",
     "BrokerContract": "brokers",
+    "FeaturesContract": "features",
     "CommandContract": "commands",
     "ListenerContract": "hooks",
 }

@@ -1,7 +1,7 @@
-"""The contracts of gates, feeds, brokers, commands and listeners; importing this lays their checks down."""
+"""The contracts of all kinds but strategies; importing this lays their checks down."""
 
 from __future__ import annotations
 
-from nexus_core.testing import brokers, commands, feeds, gates, listeners
+from nexus_core.testing import brokers, commands, features, feeds, gates, listeners
 
-__all__ = ["brokers", "commands", "feeds", "gates", "listeners"]
+__all__ = ["brokers", "commands", "features", "feeds", "gates", "listeners"]
