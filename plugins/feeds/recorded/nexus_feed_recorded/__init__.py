@@ -1,1 +1,172 @@
-"""Plays raw exchange recordings: trades, quotes and the whole order book."""
+"""Play raw exchange recordings: trades, quotes and the whole order book, and the bars they make."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from nexus_recording import Decoder, Recording
+
+from nexus_core import Feed, Param, Text, log
+from nexus_core.errors import ConfigError
+from nexus_core.market.bars import Bars
+from nexus_core.market.blocks import Chunk
+from nexus_core.market.events import EVENT, LIQUIDATION
+from nexus_core.records import Records, empty
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from nexus_core import Market
+
+PARSER = 1
+"""The version of what events a recording means; one that means others has another."""
+
+PIECE = 2**20
+"""Bytes of text that are read at a time."""
+
+SHOWN = 5
+"""Faults that are told one by one."""
+
+
+class Recorded(Feed):
+    """Market events as a recorder wrote them down, and bars of the run's interval made of them."""
+
+    nexus_api = 1
+    name = "recorded"
+    offers = {"bar", "volume", "quote", "trade", "book"}
+    clocks = {"bar", "every", "event"}
+
+    path = Text("", help="the recording: a file, a folder, or a pattern")
+    names = Text("", help="the venue's names of the run's symbols, with commas; else theirs without marks")
+    clock = Text("auto", help="nanoseconds to add to the recorder's stamps, or auto")
+    base = Param(0, low=0, high=10**9, help="least time a message takes, in nanoseconds, where clock is auto")
+    tick = Param(0.0, low=0.0, high=1e6, help="step of prices; 0: taken from the first of them")
+    quarantine = Text("", help="file that lines which cannot be used are appended to")
+
+    def warm(self) -> None:
+        """Compile the parser and the bars, or load them from the cache."""
+        Decoder(["X"]).decode(b"\n", [])
+        Bars("time", 1, 1).flush(0)
+
+    def recording(self, market: Market) -> dict[str, Any]:
+        """Return what the rows are a function of: the files, and how they are read."""
+        opened = self._opened(market, None)
+        return {
+            "feed": self.name,
+            "parser": PARSER,
+            "files": [{"path": str(each), "sha256": _digest(each)} for each in opened.files],
+            "symbols": list(market.symbols),
+            "names": list(opened.names),
+            "offset": opened.summary().offset,
+            "tick": self.params.tick,
+            "interval": market.interval,
+            "clock": market.clock,
+        }
+
+    def chunks(self, market: Market, start: int) -> Iterator[Chunk]:
+        """Yield rows from tick `start` on, up to the market's number of ticks, and the events before each."""
+        quarantine = Path(self.params.quarantine) if self.params.quarantine else None
+        recording = self._opened(market, None if start else quarantine)
+        made = _Rows(market)
+        try:
+            for events in recording.events(PIECE):
+                rows, played = made.take(events)
+                ticks = np.unique(rows["ts"])
+                first, made.tick = made.tick, made.tick + len(ticks)
+                ticks = ticks[max(start - first, 0) : max(market.ticks - first, 0)]
+                if len(ticks):
+                    yield made.chunk(rows, played, first >= start, ticks)
+                if made.tick >= market.ticks:
+                    return
+        finally:
+            _tell(recording)
+
+    def _opened(self, market: Market, quarantine: Path | None) -> Recording:
+        given = self.params
+        if not given.path:
+            raise ConfigError(
+                f"{self.name}: there is no path. Set [plugins.{self.name}] path to a file, a folder or "
+                "a pattern."
+            )
+        return Recording(
+            given.path,
+            _names(given.names, market.symbols),
+            clock=given.clock,
+            base=given.base,
+            tick=given.tick,
+            quarantine=quarantine,
+        )
+
+
+class _Rows:
+    """Makes rows of events, and keeps the events that come after the last row."""
+
+    def __init__(self, market: Market) -> None:
+        self.symbols, self.tick = len(market.symbols), 0
+        self._bars = Bars("time", market.interval, self.symbols, quiet=market.clock != "bar")
+        self._waiting: list[Records] = []
+
+    def take(self, events: Records) -> tuple[Records, Records]:
+        """Return the rows that are complete, and the events up to the last of them in the feed's order."""
+        # a forced order is told beside the trades it made: they are what was traded
+        said = events[events["flags"] & LIQUIDATION == 0]
+        said, starts = _by_symbol(said, self.symbols)
+        rows, _ = self._bars.take(said, starts, int(events["ts"][-1]) - 1)
+        self._waiting.append(events)
+        if not len(rows):
+            return rows, empty(EVENT, 0)
+        waiting = np.concatenate(self._waiting) if len(self._waiting) > 1 else events
+        cut = int(np.searchsorted(waiting["ts"], rows["ts"].max(), "right"))
+        self._waiting = [waiting[cut:]]
+        return rows, waiting[:cut]
+
+    def chunk(self, rows: Records, events: Records, whole: bool, ticks: NDArray[np.int64]) -> Chunk:
+        """Return the rows of these ticks, and the events before them; all events so far if `whole`."""
+        before = rows["ts"] < ticks[0]
+        first = 0 if whole else int(np.searchsorted(events["ts"], rows["ts"][before].max(), "right"))
+        rows = rows[~before & (rows["ts"] <= ticks[-1])]
+        events = events[first : int(np.searchsorted(events["ts"], ticks[-1], "right"))]
+        return Chunk(*_by_symbol(rows, self.symbols), *_by_symbol(events, self.symbols))
+
+
+def _by_symbol(records: Records, symbols: int) -> tuple[Records, NDArray[np.int64]]:
+    starts = np.zeros(symbols + 1, np.int64)
+    starts[1:] = np.cumsum(np.bincount(records["symbol"], minlength=symbols))
+    if symbols > 1:
+        records = records[np.argsort(records["symbol"], kind="stable")]
+    return records, starts
+
+
+def _names(given: str, symbols: tuple[str, ...]) -> list[str]:
+    if not given:
+        return ["".join(c for c in each if c.isalnum()) for each in symbols]
+    names = [each.strip() for each in given.split(",")]
+    if len(names) != len(symbols):
+        raise ConfigError(
+            f"recorded: names has {len(names)} of them, and the run {len(symbols)} symbols. Name each, in "
+            "their order."
+        )
+    return names
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _tell(recording: Recording) -> None:
+    for each in recording.faults[:SHOWN]:
+        log.warning(f"recorded: {each}")
+    summary = recording.summary()
+    for symbol, book in summary.books.items():
+        if book["book"] == "unsynced":
+            log.warning(
+                f"recorded: {symbol} is unsynced: {book['depth']:,} changes, and no snapshot they follow"
+            )
+    for line in str(summary).splitlines():
+        log.info(f"recorded: {line}")
