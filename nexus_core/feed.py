@@ -50,6 +50,11 @@ class Feed(Plugin, ABC):
     correlated: ClassVar[bool] = False
     """Whether a symbol's rows depend on which others are asked for."""
 
+    @property
+    def quality(self) -> dict[str, float]:
+        """Return how sound the rows so far were, 0 to 1, by symbol; nothing of one that nobody watches."""
+        return {}
+
     def warm(self) -> None:
         """Compile, or load from the cache, what making rows needs."""
 

@@ -469,17 +469,6 @@ def iso(timestamp_ns: SupportsIndex) -> str:
     return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}{decimals}Z"
 
 
-def utc_session(ts_ns: int) -> tuple[int, int, int]:
-    """Return session id, whole minutes since the session began, and minutes to its close, for a UTC day.
-
-    A day holds the instants after its midnight, up to and with the next one: 00:00 is the close of the day
-    that ends. The id is the days from 1970-01-01 to the session's start; the minute counts add up to 1440.
-    """
-    session, elapsed = divmod(ts_ns - 1, 86_400 * _SECOND)
-    minute = (elapsed + 1) // (60 * _SECOND)
-    return session, minute, 1440 - minute
-
-
 def order_name(symbol: str, timestamp_ns: int, counter: int) -> str:
     """Return the id of the run's order number `counter` (from 0), made at a market time."""
     if not _is_symbol(symbol) or counter < 0:

@@ -13,7 +13,7 @@ from nexus_core.market.bars import TICK_RULE, Bars
 from nexus_core.market.blocks import Chunk
 from nexus_core.market.events import BREAK, BUY, CLEAR, EVENT, LAST, LEVEL, QUOTE, SELL, TRADE
 from nexus_core.records import ROW
-from nexus_core.types import utc_session
+from nexus_core.testing.market import utc_session
 
 NAN = math.nan
 MINUTE = 60_000_000_000

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nexus_core import __version__, cli, runs
+from nexus_core import __version__, cli, plugins, runs
 from nexus_core.cli import output
 from nexus_core.compile import JIT
 from nexus_core.errors import Exit
@@ -584,8 +584,9 @@ def test_plugins_list(nexus, said_in_json, shelf):
     assert any(line.split()[:4] == ["feeds", "walk", "nexus-test-shelf", "1.0"] for line in text)
 
 
-def test_plugins_list_says_when_there_is_nothing(nexus):
-    assert nexus("plugins", "list", "--kind", "commands") == (Exit.OK, "nothing installed\n", "")
+def test_plugins_list_says_when_there_is_nothing(nexus, monkeypatch):
+    monkeypatch.setattr(plugins, "offers", tuple)
+    assert nexus("plugins", "list", "--kind", "feeds") == (Exit.OK, "nothing installed\n", "")
 
 
 def test_compile_says_what_it_compiled_and_prunes_what_is_old(

@@ -12,7 +12,7 @@ from nexus_core import compile
 from nexus_core.errors import PluginError
 from nexus_core.market.frames import framed, frames
 from nexus_core.records import LATE, ROW, empty
-from nexus_core.types import utc_session
+from nexus_core.testing.market import utc_session
 
 NAN = math.nan
 MINUTE = 60_000_000_000

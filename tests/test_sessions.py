@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from nexus_core.errors import ConfigError, DataError
 from nexus_core.market.sessions import OUTSIDE, Calendar
 from nexus_core.records import ROW, empty
-from nexus_core.types import ns, utc_session
+from nexus_core.testing.market import utc_session
+from nexus_core.types import ns
 
 MINUTE = 60_000_000_000
 HOUR, DAY = 60 * MINUTE, 1440 * MINUTE

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from nexus_core import types
 from nexus_core.errors import ConfigError, DataError, UsageError
+from nexus_core.testing.market import utc_session
 from nexus_core.types import (
     ORDER_STEPS,
     UNIT,
@@ -48,7 +49,6 @@ from nexus_core.types import (
     parse_decision_name,
     parse_order_name,
     to_units,
-    utc_session,
     venue_id,
 )
 

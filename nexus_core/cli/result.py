@@ -31,6 +31,7 @@ def result(work: Session, seconds: float, rows: int) -> tuple[dict[str, Any], li
         "inactive": {each.name: f"{each.state}: {each.reason}" for each in engine.inactive},
         "faults": {loop.name: loop.faults() for loop in engine.loops if loop.faults()},
         "quarantined": engine.ward.silent(),
+        "quality": work.assembly.feed.quality,
         "mode": Mode(account["mode"]).name,
         **{name: account[name] for name in _COUNTS},
         "open_positions": int((engine.ledger.positions["qty"] != 0).sum()),
@@ -49,10 +50,12 @@ def _text(data: dict[str, Any]) -> list[str]:
     wins = f"{data['wins']:,} won" if data["trades"] else "none"
     said = data["inactive"] | {name: f"{count:,} faults" for name, count in data["faults"].items()}
     said |= {name: f"quarantined since {since}" for name, since in data["quarantined"].items()}
+    quality = "; ".join(f"{symbol} {score:.3f}" for symbol, score in data["quality"].items())
     facts = {
         "strategies": ", ".join(data["strategies"]) or "none",
         **{f"  {name}": why for name, why in said.items()},
         "market": f"{', '.join(data['symbols'])}; {data['ticks']:,} ticks",
+        **({"data quality": quality} if quality else {}),
         "decisions": f"{data['decisions']:,}",
         **{f"  {name}": f"{data[name]:,}" for name in ("approved", "skipped", "rejected")},
         "orders": f"{data['orders']:,}, of them {data['fills']:,} filled",

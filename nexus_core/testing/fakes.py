@@ -251,7 +251,7 @@ def _result(finished: bool) -> dict[str, Any]:
     return {
         "run": "2026-03-02-000000-abcd", "hash": "0" * 32, "folder": "runs/2026-03-02-000000-abcd",
         "finished": finished, "ticks": 1, "symbols": ["BTC-USD"], "strategies": ["dip"], "inactive": {},
-        "faults": {}, "mode": "NORMAL" if finished else "EMERGENCY",
+        "faults": {}, "quarantined": {}, "quality": {}, "mode": "NORMAL" if finished else "EMERGENCY",
         **dict.fromkeys(counts, 1 if finished else 0),
         "open_positions": 0, "capital": 100_000.0, "equity": 100_120.5 if finished else 0.0,
         "profit": 120.5 if finished else -100_000.0, "fees": 30.0, "refused_by": {"spread (layer 1)": 1},

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nexus_core.records import ROW, Records, empty
-from nexus_core.types import ns, utc_session
+from nexus_core.types import ns
 
 START = ns("2026-03-02T00:00:00Z")
 """Where rows begin unless they are told otherwise: a Monday, in nanoseconds UTC."""
@@ -43,3 +43,14 @@ def rows(
     for name, value in fields.items():
         made[name] = value
     return made
+
+
+def utc_session(ts_ns: int) -> tuple[int, int, int]:
+    """Return session id, whole minutes since the session began, and minutes to its close, for a UTC day.
+
+    A day holds the instants after its midnight, up to and with the next one: 00:00 is the close of the day
+    that ends. The id is the days from 1970-01-01 to the session's start; the minute counts add up to 1440.
+    """
+    session, elapsed = divmod(ts_ns - 1, 1440 * MINUTE)
+    minute = (elapsed + 1) // MINUTE
+    return session, minute, 1440 - minute

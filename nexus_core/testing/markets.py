@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from nexus_core.market.blocks import Chunk
 from nexus_core.records import ROW, Records, empty
-from nexus_core.testing.market import MINUTE, START
-from nexus_core.types import utc_session
+from nexus_core.testing.market import MINUTE, START, utc_session
 
 SYMBOLS = ("AAA-USD", "BBB-USD", "CCC-USD")
 INTERVAL = 5 * MINUTE

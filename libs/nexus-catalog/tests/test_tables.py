@@ -19,7 +19,8 @@ from pyarrow import feather, parquet
 from nexus_core.errors import ConfigError, DataError, NotFoundError
 from nexus_core.market.events import BACK, BUY, EVENT, LAST, QUOTE, SELL, TRADE
 from nexus_core.records import ROW
-from nexus_core.types import ns, utc_session
+from nexus_core.testing.market import utc_session
+from nexus_core.types import ns
 
 MINUTE = 60 * 10**9
 FIRST = ns("2024-03-04T10:01:00Z")

@@ -59,6 +59,12 @@ class Files(Feed):
         # what a file has no column for, no strategy of this run can be given
         found = {offer for offer, fields in _CARRY.items() if all(each in columns for each in fields)}
         self.offers = {"bar"} | found  # pyright: ignore[reportAttributeAccessIssue]
+        self._readings: dict[str, Reading] = {}
+
+    @property
+    def quality(self) -> dict[str, float]:
+        """Return the running score of each symbol's rows, 0 to 1."""
+        return {symbol: each.facts.quality for symbol, each in self._readings.items()}
 
     def warm(self) -> None:
         """Compile what checks rows, or load it from the cache."""
@@ -105,7 +111,7 @@ class Files(Feed):
 
         file = self._file(symbol, market)
         with Quarantine(self._place(file), fresh=True) as quarantine:
-            reading = self._read(file, quarantine)
+            reading = self._readings[symbol] = self._read(file, quarantine)
             try:
                 for rows in reading:
                     _fits(reading, market)

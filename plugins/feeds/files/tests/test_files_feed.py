@@ -223,3 +223,17 @@ def test_a_file_of_actions_that_cannot_be_read_is_named(tmp_path):
         next(made.chunks(market(), 0))
     with pytest.raises(ConfigError, match="cannot be read"):
         Files(path=str(tmp_path), actions=str(tmp_path / "none.csv")).recording(market())
+
+
+def test_it_carries_a_score_of_what_it_read(tmp_path):
+    written(tmp_path, (300, 300, 300))
+    path = tmp_path / "ETH-USD.csv"
+    head, *lines = path.read_text().splitlines()
+    spoiled = [line if n % 3 else line.rpartition(",")[0] + ",-1" for n, line in enumerate(lines)]
+    path.write_text("\n".join([head, *spoiled]))
+    made = Files(path=f"{tmp_path}/{{symbol}}.csv")
+    assert made.quality == {}
+    for _ in made.chunks(market("BTC-USD", "ETH-USD"), 0):
+        pass
+    assert made.quality["BTC-USD"] > 0.99
+    assert made.quality["ETH-USD"] < 0.9
