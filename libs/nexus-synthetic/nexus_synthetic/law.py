@@ -25,9 +25,9 @@ MINUTE, HOUR, DAY = 60_000_000_000, 3_600_000_000_000, 86_400_000_000_000
 
 # by regime: up, down, range, turbulent, and where it means something, follow
 _LEAVE = np.array((1 / 400, 1 / 400, 1 / 500, 1 / 120, 1 / 3000))
-_DRIFT = np.array((0.06, -0.06, 0.0, 0.0))
-_LEVEL = np.array((0.8, 0.8, 0.7, 2.0))
-_PULL = np.array((0.0, 0.0, 1 / 25, 0.0))
+DRIFT = np.array((0.06, -0.06, 0.0, 0.0))
+LEVEL = np.array((0.8, 0.8, 0.7, 2.0))
+PULL = np.array((0.0, 0.0, 1 / 25, 0.0))
 _TRACK = np.array((1 / 25, 1 / 25, 1 / 250, 1 / 25))
 _JUMPS = np.array((1 / 1000, 1 / 1000, 1 / 1000, 1 / 250))
 _MARKET_JUMPS = 1 / 3000
@@ -133,7 +133,7 @@ def draw_symbol(state: Any, ticks: Any, places: Any, draws: Any, count: int) -> 
 @step
 def move_market(market: Any, tick: Any, draws: Any, i: int) -> None:
     """Move the market on by one tick, and write what its symbols need to know of it."""
-    market.regime = _next_regime(market.regime, draws[REGIME, i])
+    market.regime = choose_regime(market.regime, draws[REGIME, i])
     market.volatility = _KEEP * market.volatility + _INNOVATION * (draws[VOLATILITY, i] - 0.5)
     tick.number = market.number
     tick.ts = market.start + (market.number + 1) * market.interval
@@ -142,29 +142,29 @@ def move_market(market: Any, tick: Any, draws: Any, i: int) -> None:
     tick.minute = elapsed // MINUTE
     tick.regime = market.regime
     tick.volatility = market.volatility
-    tick.shock = draws[SHOCK, i] + _jump(draws[JUMP, i], _MARKET_JUMPS, draws[SIZE, i])
-    tick.season = _season(elapsed)
+    tick.shock = draws[SHOCK, i] + jump(draws[JUMP, i], _MARKET_JUMPS, draws[SIZE, i])
+    tick.season = season(elapsed)
     market.number += 1
 
 
 @step
 def move_symbol(state: Any, tick: Any, draws: Any, i: int) -> None:
     """Move a symbol on by one tick: regime, volatility, open, close and fair value."""
-    state.regime = _next_own(state.regime, draws[REGIME, i])
+    state.regime = choose_own(state.regime, draws[REGIME, i])
     regime = tick.regime if state.regime == FOLLOW else state.regime
     state.current = regime
 
-    state.relative = draws[VOLATILITY, i] * _LEVEL[regime] * tick.season
+    state.relative = draws[VOLATILITY, i] * LEVEL[regime] * tick.season
     volatility = min(state.base * state.relative, _MOST_VOLATILE)
     state.volatility = volatility
 
     gap = volatility * _GAP * (draws[GAP, i] - 0.5)
     state.opened = max(np.floor(state.closed * (1.0 + gap) + 0.5), 1.0)
 
-    shock = state.loading * tick.shock + state.rest * draws[SHOCK, i] + _DRIFT[regime]
-    change = volatility * (shock + _jump(draws[JUMP, i], _JUMPS[regime], draws[SIZE, i]))
+    shock = state.loading * tick.shock + state.rest * draws[SHOCK, i] + DRIFT[regime]
+    change = volatility * (shock + jump(draws[JUMP, i], _JUMPS[regime], draws[SIZE, i]))
     change = min(max(change, -_LARGEST_MOVE), _LARGEST_MOVE)
-    pull = _PULL[regime] * (state.level - state.fair) + _HOME * (state.level - 1.0)
+    pull = PULL[regime] * (state.level - state.fair) + _HOME * (state.level - 1.0)
     state.level += state.level * change - pull
     state.fair += _TRACK[regime] * (state.level - state.fair) - _HOME * (state.fair - 1.0)
     state.closed = max(np.floor(state.anchor * state.level + 0.5), 1.0)
@@ -221,7 +221,8 @@ def _write_volumes(row: Any, state: Any, moved: float, season: float, draws: Any
 
 
 @step
-def _next_regime(regime: int, u: float) -> int:
+def choose_regime(regime: int, u: float) -> int:
+    """Return the market's regime after `regime`, which may be the same, from a uniform number."""
     if u >= _LEAVE[regime]:
         return regime
     u /= _LEAVE[regime]
@@ -233,7 +234,8 @@ def _next_regime(regime: int, u: float) -> int:
 
 
 @step
-def _next_own(regime: int, u: float) -> int:
+def choose_own(regime: int, u: float) -> int:
+    """Return what a symbol follows after `regime`: the market or a regime of its own."""
     if u >= _LEAVE[regime]:
         return regime
     u /= _LEAVE[regime]
@@ -249,14 +251,16 @@ def _choose(shares: Any, u: float) -> int:
 
 
 @step
-def _jump(u: float, chance: float, size: float) -> float:
+def jump(u: float, chance: float, size: float) -> float:
+    """Return the size of a jump in volatilities: 0 but for the chance, else double exponential."""
     if u >= chance:
         return 0.0
     return _JUMP * log(2.0 * size) if size < 0.5 else -_JUMP * log(2.0 * (1.0 - size))
 
 
 @step
-def _season(elapsed: int) -> float:
+def season(elapsed: int) -> float:
+    """Return the share of volatility of a time of the UTC day, in nanoseconds from above 0 to the whole."""
     hour = (elapsed - 1) // HOUR
     part = (elapsed - hour * HOUR) / HOUR
     return _HOURS[hour] + part * (_HOURS[hour + 1] - _HOURS[hour])

@@ -22,7 +22,7 @@ def anchor(symbol: int) -> float:
     """Return the price at which a symbol starts and around which it lives; of the first 60,000."""
     if symbol == 0:
         return 60_000.0
-    return float(f"{0.5 * math.exp(_traits(symbol)[0] * math.log(120_000.0)):.3g}")
+    return float(f"{0.5 * math.exp(traits(symbol)[0] * math.log(120_000.0)):.3g}")
 
 
 def default_price_tick(symbol: int) -> int:
@@ -33,12 +33,12 @@ def default_price_tick(symbol: int) -> int:
     return unit
 
 
-def keys(seed: int, place: int) -> NDArray[np.uint64]:
-    """Return the keys of all streams of the market (place 0) or of symbol `place - 1`."""
+def keys(seed: int, place: int, first: int = 0, count: int = STREAMS) -> NDArray[np.uint64]:
+    """Return keys of streams of the market (place 0) or of symbol `place - 1`, the bars unless told."""
     scramble = compile.plain(mix)
     with np.errstate(over="ignore"):
         own = scramble(scramble(np.uint64(seed)) + np.uint64(place))
-        return scramble(own + np.arange(1, STREAMS + 1, dtype=np.uint64))
+        return scramble(own + np.arange(first + 1, first + count + 1, dtype=np.uint64))
 
 
 def found(seed: int, interval: int, units: Sequence[int]) -> Records:
@@ -46,7 +46,7 @@ def found(seed: int, interval: int, units: Sequence[int]) -> Records:
     states = np.zeros(len(units), SYMBOL)
     minutes = interval / MINUTE
     for symbol, unit in enumerate(units):
-        _, agitation, bond, trade = _traits(symbol)
+        _, agitation, bond, trade = traits(symbol)
         price = max(anchor(symbol), 1000 * unit / UNIT)
         loading = 0.5 + 0.3 * bond
         fields = {
@@ -69,5 +69,6 @@ def found(seed: int, interval: int, units: Sequence[int]) -> Records:
     return states
 
 
-def _traits(symbol: int) -> list[float]:
+def traits(symbol: int) -> list[float]:
+    """Return the four numbers in [0, 1) that make a symbol what it is, with every seed."""
     return [int(key >> np.uint64(12)) / (1 << 52) for key in keys(0, symbol + 1)[:4]]
