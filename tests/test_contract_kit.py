@@ -12,6 +12,7 @@ from nexus_classic import ClassicStrategy
 
 import nexus_core.testing
 from nexus_core import Gate, Param, Strategy, compile, plugins
+from nexus_core.market.events import BREAK, CLEAR, QUOTE, TRADE
 from nexus_core.market.loops import FAULT
 from nexus_core.records import ABSENT
 from nexus_core.testing import __main__ as command
@@ -668,3 +669,69 @@ def test_grades_ask_for_all_that_the_ones_before_ask_for():
     numbers = {each.number: each.grade for each in CONTRACTS["strategies"]}
     assert len(numbers) == 22
     assert {n for n, grade in numbers.items() if grade == Grade.GOLD} == {"NX-P06", "NX-S13", "NX-S14"}
+
+
+class Pressed(Strategy):
+    """Goes with what was bought since its last row, and the longer queue."""
+
+    nexus_api = 1
+    category = "order_flow"
+    needs = {"bar", "trade", "book"}
+
+    @staticmethod
+    def state(params):
+        return {"lean": 0.0, "tilt": 0.0}
+
+    @staticmethod
+    def on_event(event, book, state, params):
+        if event.kind == TRADE:
+            state.lean += event.side * event.size
+        elif book.known:
+            state.tilt = book.bid_size - book.ask_size
+
+    @staticmethod
+    def step(row, state, params):
+        lean = state.lean
+        state.lean = 0.0
+        if lean > 0.0 and state.tilt > 0.0:
+            return 1, 0.5
+        return (-1, 0.5) if lean < 0.0 and state.tilt < 0.0 else (0, 0.0)
+
+
+def test_what_hears_events_is_tried_on_a_market_that_has_some():
+    report = examine(Subject("strategies", "pressed", Pressed))
+    assert {each.number: each.text for each in report.findings if each.outcome == "failed"} == {}
+    signals = strategies.plain(Subject("strategies", "pressed", Pressed)).signals
+    assert {-1, 0, 1} == set(signals.tolist())
+
+
+def test_a_market_says_what_its_rows_hold():
+    chunk = markets.heard(markets.market(300))
+    rows, events = (chunk.rows[chunk.starts[1] : chunk.starts[2]], chunk.events)
+    own = events[chunk.event_starts[1] : chunk.event_starts[2]]
+    for row in rows[10:20]:
+        said = own[(own["ts"] > row["ts"] - markets.INTERVAL) & (own["ts"] <= row["ts"])]
+        trades = said[said["kind"] == TRADE]
+        if row["open"] != row["close"]:
+            assert (trades["price"][0], trades["price"][-1]) == (row["open"], row["close"])
+            assert (trades["price"].max(), trades["price"].min()) == (row["high"], row["low"])
+            assert trades["size"].sum() == pytest.approx(row["volume"])
+        assert said[said["kind"] == QUOTE]["price"].tolist() == [row["bid"], row["ask"]]
+
+
+def test_a_market_turned_over_says_the_same_the_other_way_round():
+    usual = markets.market(300)
+    here, there = markets.heard(usual), markets.heard(markets.mirrored(usual, "price"))
+    trades, turned = (each.events[each.events["kind"] == TRADE] for each in (here, there))
+    assert (trades["side"] == -turned["side"]).all()
+    assert (trades["size"] == turned["size"]).all()
+    total = trades["price"] + turned["price"]
+    for s in range(3):
+        assert len(set(total[trades["symbol"] == s].tolist())) == 1
+
+
+def test_where_values_are_not_known_the_book_of_a_market_breaks():
+    chunk = markets.heard(markets.unknown(markets.market(300), 150))
+    kinds = chunk.events["kind"]
+    assert (kinds == BREAK).sum() >= 3
+    assert (kinds == CLEAR).sum() == (kinds == BREAK).sum() + 3

@@ -28,7 +28,8 @@ def parity(
     plugins: Annotated[
         str | None, Option(help="Strategies: a,b; vwap,ema-cross without it, where both are installed.")
     ] = None,
-    symbols: Annotated[int, Option(help="How many symbols.", min=1, max=1000)] = 20,
+    symbols: Annotated[str, Option(help="How many symbols, or their names: A-USD,B-USD.")] = "20",
+    feed: Annotated[str | None, Option(help="Feed plugin.")] = None,
     bars: Annotated[int, Option(help="Bars of each symbol.", min=1)] = 50_000,
     blocks: Annotated[str, Option(help="Block sizes to compare, in ticks.")] = "1,64,4096",
     seed: Annotated[int, Option(help="Seed of the market.")] = 7,
@@ -43,20 +44,29 @@ def parity(
     """
     sizes, installed = _sizes(blocks), {each.key for each in offers()}
     plugins = plugins or ("vwap,ema-cross" if "strategies:ema-cross" in installed else "vwap")
-    names = ",".join(f"S{n:02d}-USD" for n in range(1, symbols + 1))
-    given = [f"run.strategies={plugins}", f"run.symbols={names}", f"run.bars={bars}", f"run.seed={seed}"]
+    given = [f"run.strategies={plugins}", f"run.symbols={_names(symbols)}", f"run.bars={bars}"]
+    given += [f"run.seed={seed}", *([f"run.feed={feed}"] if feed else [])]
     settings = load(config, sets=[*_UNLIMITED, *(sets or []), *given]).settings
     progress = output.Progress()
     runs = [_run(settings, size, progress) for size in sizes]
     progress.done()
     difference = _difference(settings, runs, progress) if len({run["hash"] for run in runs}) > 1 else ""
-    data = {"same": not difference, "symbols": symbols, "bars": bars, "runs": runs, "difference": difference}
+    data = {"same": not difference, "symbols": len(settings.run.symbols), "bars": bars, "runs": runs,
+            "difference": difference}  # fmt: skip
     head = ("block", "epochs", "decisions", "approved", "fills", "trades", "bars/s", "hash")
     rows = [[value if name == "hash" else f"{value:,.0f}" for name, value in run.items()] for run in runs]
     output.show(as_json, data, output.table(rows, head))
     untraded = "the hashes agree, but nothing was traded. Take more bars or other strategies."
     if difference or not runs[0]["fills"]:
         raise CheckFailedError(f"parity: {difference or untraded}")
+
+
+def _names(symbols: str) -> str:
+    if not symbols.isdigit():
+        return symbols
+    if not 1 <= int(symbols) <= 1000:
+        raise UsageError(f"--symbols was {symbols}, must be 1 to 1000, or names.")
+    return ",".join(f"S{n:02d}-USD" for n in range(1, int(symbols) + 1))
 
 
 def _sizes(text: str) -> list[int]:

@@ -103,6 +103,8 @@ class StrategyLoop:
 
     opaque: ClassVar[bool] = False
     """Whether it remembers more than its states say."""
+    hears: bool = False
+    """Whether it takes market events."""
     entry: compile.Step | None
     """The generated loop, where there is one."""
 
@@ -111,8 +113,8 @@ class StrategyLoop:
         kind = cast("Any", type(strategy))
         parts: dict[str, Any] = {"rows": 0, "faults": 0, "own": record(**strategy.state(strategy.params))}
         bindings: dict[str, Any] = {"step": kind.step, "ABSENT": ABSENT, "FAULT": FAULT}
-        self._hears = kind.on_event is not None
-        if self._hears:
+        self.hears = kind.on_event is not None
+        if self.hears:
             whole = "book" in strategy.needs
             book = depth(counters=kind.counts_levels) if whole else depth(window=64, beyond=1)
             parts |= {"seen": -1, "book": book}
@@ -121,10 +123,12 @@ class StrategyLoop:
         self.states: Records = np.repeat(self._first, symbols)
         self.parameters = strategy.params.record()
         self.warmup = int(strategy.warmup)
-        text = EVENTS if self._hears else ROWS
+        text = EVENTS if self.hears else ROWS
         self.entry = compile.entry(re.sub(r"\W", "_", name), text, bindings)
         self._run = compile.Fixed(self.entry)
         self.code = state_code(self.entry, self.states.dtype, self.parameters)
+        none = np.zeros(symbols, np.int64)
+        self._quiet = Between(QUIET.events, none, none)
 
     def run(
         self, rows: Records, first: Any, last: Any, signals: Any, scores: Any, between: Between = QUIET
@@ -134,16 +138,16 @@ class StrategyLoop:
         Return how many answers were outside the contract; those rows are marked FAULT. Events before a row
         are taken first, and those after the last row unless `between` leaves the rest.
         """
-        events = (between.events, between.first, between.last, between.rest) if self._hears else ()
+        told = between if len(between.first) else self._quiet
+        events = (told.events, told.first, told.last, told.rest) if self.hears else ()
         return self._run(
             rows, first, last, *events, self.states, self.parameters, self.warmup, signals, scores
         )
 
     def warm(self) -> None:
         """Compile, or load from the cache, by running over no rows."""
-        none = np.zeros(len(self.states), np.int64)
-        quiet = Between(QUIET.events, none, none)
-        self.run(np.zeros(0, ROW), none, none, np.zeros(0, np.int8), np.zeros(0), quiet)
+        none = self._quiet.first
+        self.run(np.zeros(0, ROW), none, none, np.zeros(0, np.int8), np.zeros(0))
 
     def reset(self) -> None:
         """Forget all rows, as before the first."""

@@ -9,12 +9,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nexus_core.market.blocks import Chunk
+from nexus_core.market.events import (
+    BREAK,
+    BUY,
+    CLEAR,
+    EVENT,
+    LAST,
+    LEVEL,
+    QUOTE,
+    SELL,
+    SNAPSHOT,
+    TRADE,
+)  # fmt: skip
 from nexus_core.records import ROW, Records, empty
 from nexus_core.testing.market import MINUTE, START, utc_session
 
@@ -141,6 +154,84 @@ def changed(of: Chunk, row: int) -> Chunk:
             rows[field][row:] *= 1.5 if n % 2 else 1.25
         rows["high"][row:] *= 2.0
     return _chunk(parts)
+
+
+def heard(of: Chunk) -> Chunk:
+    """Return the market with what may have been said in its bars: trades, quotes, a book of six levels.
+
+    All of it follows from the rows, so whatever is done to a market is done to its events. Turned over, the
+    market says the same the other way round. Where a bar's values are not known nothing is said, and the
+    book breaks.
+    """
+    parts = [_said(rows) for rows in _parts(of)]
+    starts = np.cumsum([0, *map(len, parts)])
+    events = np.concatenate(parts)
+    for s, (low, high) in enumerate(pairwise(starts)):
+        events["symbol"][low:high], events["seq"][low:high] = s, np.arange(high - low)
+    return Chunk(of.rows, of.starts, events, starts)
+
+
+_TRADES, _LEVELS = 4, 3
+_MESSAGE = _TRADES + 2 + 1 + 4 * _LEVELS
+"""Events of a bar at the most: trades, a quote, one that begins a book, levels that go and that come."""
+
+
+def _said(rows: Records) -> Records:
+    made = np.zeros((len(rows), _MESSAGE), EVENT)
+    made["ts"] = rows["ts"][:, None] - (_MESSAGE - 1 - np.arange(_MESSAGE)) * 1_000
+    known = np.ones(made.shape, np.bool_)
+    known[:, :_TRADES] = _trades(rows, made[:, :_TRADES])
+    known[:, _TRADES:] = _book(rows, made[:, _TRADES:])
+    return made[known]
+
+
+def _trades(rows: Records, made: Any) -> Any:
+    """Write trades that make the bar; where it rose it went to its low first, where it fell to its high."""
+    rose, fell = rows["close"] > rows["open"], rows["close"] < rows["open"]
+    away = np.where(rose, rows["low"], rows["high"]), np.where(rose, rows["high"], rows["low"])
+    side = np.where(rose, BUY, np.where(fell, SELL, 0))
+    made["kind"], made["flags"] = TRADE, LAST
+    for k, (price, sign) in enumerate(
+        ((rows["open"], side), (away[0], -side), (away[1], side), (rows["close"], side))
+    ):
+        made["price"][:, k], made["side"][:, k] = price, sign
+    amounts = np.stack([rows["buy_volume"], rows["sell_volume"]], axis=1)
+    shares = np.where(made["side"] > 0, amounts[:, :1], amounts[:, 1:])
+    with np.errstate(invalid="ignore"):
+        made["size"] = shares / np.where(made["side"] == side[:, None], 3, 1)
+    moved = (side != 0)[:, None]  # of a bar that ended where it began nobody knows who pushed
+    return np.isfinite(made["price"]) & (made["size"] > 0) & moved
+
+
+def _book(rows: Records, made: Any) -> Any:
+    prices, sizes = _levels(rows)
+    there = np.isfinite(prices).all(axis=(1, 2)) & np.isfinite(sizes).all(axis=(1, 2))
+    before = np.concatenate([[False], there[:-1]])
+    made["kind"] = LEVEL
+    made["kind"][:, :2], made["side"][:, :2], made["flags"][:, 1] = QUOTE, (BUY, SELL), LAST
+    made["price"][:, :2], made["size"][:, :2] = prices[:, :, 0], sizes[:, :, 0]
+    made["kind"][:, 2] = np.where(there, CLEAR, BREAK)
+    made["price"][:, 2], made["flags"][:, 2] = 0.0, np.where(there, SNAPSHOT, LAST)
+    gone, come = made[:, 3 : 3 + 2 * _LEVELS], made[:, 3 + 2 * _LEVELS :]
+    for part in (gone, come):
+        part["side"] = np.repeat((BUY, SELL), _LEVELS)
+    gone["price"][1:] = prices.reshape(len(rows), 2 * _LEVELS)[:-1]
+    come["price"], come["size"] = prices.reshape(len(rows), 2 * _LEVELS), sizes.reshape(len(rows), 2 * _LEVELS)
+    come["flags"] = np.where(before, 0, SNAPSHOT)[:, None]
+    come["flags"][:, -1] |= LAST
+    known = np.empty(made.shape, np.bool_)
+    known[:, :2], known[:, 2] = there[:, None], (there & ~before) | (~there & before)
+    known[:, 3 : 3 + 2 * _LEVELS], known[:, 3 + 2 * _LEVELS :] = (there & before)[:, None], there[:, None]
+    return known
+
+
+def _levels(rows: Records) -> tuple[Any, Any]:
+    """Return prices and sizes of the book's levels at each row, by side and distance from the touch."""
+    steps = np.arange(_LEVELS)
+    step = (rows["ask"] - rows["bid"])[:, None] * steps / 2
+    prices = np.stack([rows["bid"][:, None] - step, rows["ask"][:, None] + step], axis=1)
+    sizes = np.stack([rows["bid_size"], rows["ask_size"]], axis=1)[:, :, None] + 2.0 * steps
+    return prices, np.where(prices > 0, sizes, np.nan)
 
 
 def _parts(of: Chunk) -> list[Records]:

@@ -18,7 +18,7 @@ from attrs import frozen
 from nexus_core import compile
 from nexus_core.errors import PluginError
 from nexus_core.journal import unpack
-from nexus_core.market.blocks import Block, Chunk, blocks
+from nexus_core.market.blocks import QUIET, Between, Block, Chunk, blocks
 from nexus_core.market.loops import FAULT, StrategyLoop
 from nexus_core.records import ABSENT, Records
 from nexus_core.styles import WindowLoop, loop
@@ -58,9 +58,14 @@ def at_work(of: Subject) -> StrategyLoop:
 def play(made: StrategyLoop, market: Chunk, size: int = _WHOLE) -> Answers:
     """Take a market in blocks of so many ticks through a loop."""
     signals, scores = np.zeros(len(market.rows), np.int8), np.zeros(len(market.rows))
-    for block in cut(market, size):
+    for block in cut(told(made, market), size):
         run(made, block, signals, scores)
     return Answers(market, signals, scores, made.states.tobytes())
+
+
+def told(made: StrategyLoop, market: Chunk) -> Chunk:
+    """Return the market as a strategy is given it: with events, if it hears them."""
+    return markets.heard(market) if made.hears and market.events is None else market
 
 
 def cut(market: Chunk, size: int) -> Iterator[Block]:
@@ -73,7 +78,7 @@ def run(made: StrategyLoop, block: Block, signals: Any, scores: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a division by zero is judged by what is answered
         try:
-            made.run(block.rows, block.first, block.last, signals, scores)
+            made.run(block.rows, block.first, block.last, signals, scores, block.between)
         except Exception as error:
             span = f"{iso(int(block.times[0]))} to {iso(int(block.times[-1]))}"
             raise Broken(
@@ -100,10 +105,10 @@ def _home(of: Subject) -> tuple[str, str, str] | None:
 
 
 def elsewhere(
-    of: Subject, packed: bytes, rows: Records, first: Any, last: Any, **changes: str
+    of: Subject, packed: bytes, rows: Records, first: Any, last: Any, between: Between = QUIET, **changes: str
 ) -> Sequence[Any]:
     """Play rows in another process; return whether a state does not fit, signals, scores and states."""
-    job = (_home(of), of.name, dict(of.params), packed, rows, first, last)
+    job = (_home(of), of.name, dict(of.params), packed, rows, first, last, between)
     try:
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", _THERE.replace("PATH", repr(sys.path))],
@@ -144,12 +149,13 @@ def answered(
     rows: Records,
     first: Any,
     last: Any,
+    between: Between = QUIET,
 ) -> Sequence[Any]:
     """Play rows from a packed state on; return whether it does not fit, signals, scores and states."""
     made = loop(name, _at(home)(**params), markets.SYMBOLS)
     foreign = unpack(packed, {name: (made.states, "")}) if packed else []
     signals, scores = np.zeros(len(rows), np.int8), np.zeros(len(rows))
-    made.run(rows, first, last, signals, scores)
+    made.run(rows, first, last, signals, scores, between)
     return bool(foreign), signals, scores, made.states.tobytes()
 
 
@@ -199,7 +205,7 @@ def asked_at(of: Subject, market: Chunk, symbol: int, row: int) -> str:
     kept = _Kept(made)
     at = int(market.starts[symbol]) + row
     signals, scores = np.zeros(len(market.rows), np.int8), np.zeros(len(market.rows))
-    for block in cut(market, 1):
+    for block in cut(told(made, market), 1):
         if block.times[0] >= market.rows["ts"][at]:
             break
         run(made, block, signals, scores)

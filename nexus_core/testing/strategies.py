@@ -7,6 +7,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -33,6 +34,7 @@ from nexus_core.testing.play import (
     play,
     run,
     said,
+    told,
 )
 from nexus_core.types import StrategyCategory
 
@@ -184,7 +186,7 @@ def is_deterministic(of: Subject) -> None:
     _same(play(at_work(of), market), first, "to the same rows a second time")
     pair = [at_work(of), at_work(of)]
     made = [(np.zeros(len(market.rows), np.int8), np.zeros(len(market.rows))) for _ in pair]
-    for block in cut(market, 50):
+    for block in cut(told(pair[0], market), 50):
         for each, (signals, scores) in zip(pair, made, strict=True):
             run(each, block, signals, scores)
     alone = play(at_work(of), market, 50)
@@ -234,7 +236,8 @@ def knows_no_blocks(of: Subject) -> None:
 @check("NX-S05", Grade.SILVER, "strategies", needless=lambda of: _remembering(of) or homeless(of))
 def goes_on_after_a_restart(of: Subject) -> None:
     """Go on with the same bits from its states, copied as bytes into a new process."""
-    market, made = _market(of), at_work(of)
+    made = at_work(of)
+    market = told(made, _market(of))
     half = [*cut(market, market.ticks - 150)]
     signals, scores = np.zeros(len(market.rows), np.int8), np.zeros(len(market.rows))
     run(made, half[0], signals, scores)
@@ -242,13 +245,14 @@ def goes_on_after_a_restart(of: Subject) -> None:
     for block in half[1:]:
         run(made, block, signals, scores)
     firsts, lasts = half[0].last, half[-1].last
-    foreign, *told = elsewhere(of, packed, market.rows, firsts, lasts)
+    later = replace(half[-1].between, first=half[0].between.last)
+    foreign, *answers = elsewhere(of, packed, market.rows, firsts, lasts, later)
     if foreign:
         raise Broken(
             "the layout of its state was another in a new process. Let state(params) depend on params alone."
         )
     for low, high in zip(firsts, lasts, strict=True):
-        mine, its = ([each[low:high] for each in pair] for pair in (told[:2], (signals, scores)))
+        mine, its = ([each[low:high] for each in pair] for pair in (answers[:2], (signals, scores)))
         at = first_difference(mine, its)
         if at is not None:
             raise Broken(
@@ -256,7 +260,7 @@ def goes_on_after_a_restart(of: Subject) -> None:
                 f"and {said(its, at)} without one. Keep all it remembers in state(params), nothing on the "
                 "object, the class or the module."
             )
-    if told[2] != made.states.tobytes():
+    if answers[2] != made.states.tobytes():
         raise Broken("after a restart it ended in another state than without. Keep all in state(params).")
 
 
@@ -357,9 +361,9 @@ def _legal(of: Subject, answers: Answers, where: str, first: int = 0) -> None:
         faults = np.flatnonzero(answers.of(s)[0][first:] == FAULT)
         if len(faults):
             at = first + int(faults[0])
-            told = asked_at(of, answers.market, s, at)
+            answer = asked_at(of, answers.market, s, at)
             raise Broken(
-                f"row {at} of {name}, {where}, {told}, must be a signal of -2, -1, 0, 1, 2 and a score in "
+                f"row {at} of {name}, {where}, {answer}, must be a signal of -2, -1, 0, 1, 2 and a score in "
                 f"[0, 1]; so it is on {len(faults)} rows. Answer (0, 0.0) where there is nothing to say."
             )
 
@@ -409,6 +413,7 @@ def keeps_its_time(of: Subject) -> None:
     counted = rows if style != "signal" else max(rows - _warmup(of), 1)
     market = markets.until(market, rows)
     made, taken = at_work(of), list[float]()
+    market = told(made, market)
     made.warm()
     for _ in range(5):
         made.reset()
@@ -442,18 +447,21 @@ def needs_no_compiler(of: Subject) -> None:
     usual = plain(of)
     starts = usual.market.starts
     jit = "0" if compile.JIT else "1"
-    _, *told = elsewhere(of, b"", usual.market.rows, starts[:-1], starts[1:], NEXUS_JIT=jit)
+    *_, all_of_it = cut(told(at_work(of), usual.market), usual.market.ticks)
+    _, *answers = elsewhere(
+        of, b"", usual.market.rows, starts[:-1], starts[1:], all_of_it.between, NEXUS_JIT=jit
+    )
     here, there = ("compiled", "as plain Python")[:: 1 if compile.JIT else -1]
     for s, name in enumerate(markets.SYMBOLS):
         span = slice(starts[s], starts[s + 1])
-        mine, its = usual.of(s), [each[span] for each in told[:2]]
+        mine, its = usual.of(s), [each[span] for each in answers[:2]]
         at = first_difference(mine, its)
         if at is not None:
             raise Broken(
                 f"row {at} of {name} was answered {said(mine, at)} {here}, and {said(its, at)} {there}. "
                 "Use steps.exp, steps.log, steps.sqrt and x * x in steps, no np.exp and no x ** 2."
             )
-    if told[2] != usual.states:
+    if answers[2] != usual.states:
         raise Broken(
             f"its states {here} end in other bits than {there}. Use steps.exp, steps.log, steps.sqrt and "
             "x * x in steps, no np.exp and no x ** 2."
