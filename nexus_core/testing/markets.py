@@ -215,8 +215,9 @@ def _book(rows: Records, made: Any) -> Any:
     gone, come = made[:, 3 : 3 + 2 * _LEVELS], made[:, 3 + 2 * _LEVELS :]
     for part in (gone, come):
         part["side"] = np.repeat((BUY, SELL), _LEVELS)
-    gone["price"][1:] = prices.reshape(len(rows), 2 * _LEVELS)[:-1]
-    come["price"], come["size"] = prices.reshape(len(rows), 2 * _LEVELS), sizes.reshape(len(rows), 2 * _LEVELS)
+    levels = (len(rows), 2 * _LEVELS)
+    come["price"], come["size"] = prices.reshape(levels), sizes.reshape(levels)
+    gone["price"][1:] = come["price"][:-1]
     come["flags"] = np.where(before, 0, SNAPSHOT)[:, None]
     come["flags"][:, -1] |= LAST
     known = np.empty(made.shape, np.bool_)
