@@ -1,7 +1,8 @@
 """Strategies in plain Python at work: asked row by row in the order of time, with the rows up to that one.
 
-A `signal(window)` answers from its window alone, so its state is the rows it will see again. A style of
-somebody's own derives its loop from `WindowLoop`; one whose strategies remember what they like is `opaque`.
+A `signal(window)` answers from its window alone, so its state is the rows it will see again. A row that came
+late takes its place among them by its time, and nothing is asked at it. A style of somebody's own derives its
+loop from `WindowLoop`; one whose strategies remember what they like is `opaque`, and hears late rows too.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import numpy as np
 
 from nexus_core.compile import closure
 from nexus_core.errors import PluginError
-from nexus_core.market.blocks import QUIET, Between
+from nexus_core.market.blocks import QUIET, Between, newest
 from nexus_core.market.loops import FAULT, StrategyLoop
-from nexus_core.records import ABSENT, ROW, Records
+from nexus_core.records import ABSENT, LATE, ROW, Records
 from nexus_core.steps.tool import record
 from nexus_core.strategy import Strategy
 from nexus_core.watch import Guard, LateError
@@ -87,7 +88,7 @@ class WindowLoop(StrategyLoop):
             shown = min(self.keep, int(self.states["rows"][s]))
             signals[i], scores[i] = self._judged(s, joined[s][end - shown : end])
         for s, each in joined.items():
-            self.states["tail"][s] = each[len(each) - self.keep :]
+            self.states["tail"][s] = newest(each, int(self.states["rows"][s]), self.keep)
         return self.faults() - before
 
     def warm(self) -> None:
@@ -95,7 +96,7 @@ class WindowLoop(StrategyLoop):
 
     def _judged(self, symbol: int, rows: Records) -> tuple[int, float]:
         warm = self.states["rows"][symbol] > self.warmup
-        if not warm and not self.opaque:
+        if not self.opaque and (not warm or rows["flags"][-1] & LATE):  # of a late row nobody is told
             return ABSENT, 0.0
         signal, score = self._asked(symbol, rows, warm)
         if 0.0 <= score <= 1.0 and signal in (-2, -1, 0, 1, 2):

@@ -8,6 +8,7 @@ import sys
 import time
 import weakref
 from collections import Counter
+from pathlib import Path
 from typing import Annotated
 
 import nexus_broker_paper
@@ -18,12 +19,13 @@ import pytest
 import typer
 
 import nexus_core.testing.others  # noqa: F401  (lays the checks down)
-from nexus_core import Broker, FeatureSet, Feed, Gate, Market, Param, compile, plugins, steps
+from nexus_core import Broker, FeatureSet, Feed, Gate, Market, Param, Text, compile, plugins, steps
 from nexus_core.broker import FeeModel, FixedFee, SlippageModel
 from nexus_core.errors import DataError, UsageError
 from nexus_core.hookspecs import hookimpl
 from nexus_core.listeners import HOOKS, Listeners
 from nexus_core.market.blocks import Chunk
+from nexus_core.market.events import BUY, CLEAR, EVENT, LAST, LEVEL, QUOTE, SELL, SNAPSHOT, TRADE
 from nexus_core.market.features import FeatureLoop
 from nexus_core.records import ROW, empty
 from nexus_core.testing import MINUTE, START, Trial, rows
@@ -610,6 +612,11 @@ class Packed(Crowded):
     correlated = False
 
 
+def unbought(rows):
+    rows["buy_volume"] = math.nan
+    return rows
+
+
 def at_tick_3(value, otherwise):
     return lambda market, ticks, symbol: np.where(ticks == 3, value, otherwise)
 
@@ -629,6 +636,88 @@ def two_halves(order):
 class FirstAlone(Even):
     def chunk(self, market, ticks, start):
         return super().chunk(Market(market.instruments[:1], market.interval, 7, market.ticks), ticks, start)
+
+
+class Eventful(Even):
+    """Each bar has a quote, a trade, another trade and a change of the book, ten seconds apart."""
+
+    offers = {"bar", "volume", "quote", "trade", "book"}
+    clocks = {"bar", "event"}
+
+    def chunk(self, market, ticks, start):
+        count = len(market.instruments)
+        events = [self.events(ticks, symbol) for symbol in range(count)]
+        rows = [self.made(market, each) for each in events]
+        starts = [np.cumsum([0, *map(len, each)]) for each in (rows, events)]
+        return Chunk(np.concatenate(rows), starts[0], np.concatenate(events), starts[1])
+
+    def made(self, market, events):
+        """Make rows of the trades, of 2.0 and then 3.0, and of the last of all events."""
+        times, ends = np.unique(-(-events["ts"] // market.interval) * market.interval, return_inverse=True)
+        rows, trade = empty(ROW, len(times)), np.flatnonzero(events["kind"] == TRADE)
+        rows["ts"], rows["symbol"] = times, events["symbol"][0]
+        rows["seq"][ends] = events["seq"]  # the last one stays
+        for name in ("open", "high", "low", "close", "bid", "ask"):
+            rows[name] = 100.0
+            rows[name][ends[trade]] = events["price"][trade]
+        rows["volume"] = np.bincount(ends, events["size"] * (events["kind"] == TRADE))
+        return rows
+
+    def events(self, ticks, symbol):
+        price = 100.0 + symbol + ticks % 7
+        told = [(TRADE, BUY, price - 1, 2.0), (TRADE, SELL, price, 3.0)]
+        told += [(QUOTE, BUY, price - 0.5, 1.0), (QUOTE, SELL, price + 0.5, 1.0)]
+        told += [(CLEAR, 0, 0.0, 0.0), (LEVEL, BUY, price - 0.5, 4.0), (LEVEL, SELL, price + 0.5, 5.0)]
+        made = np.zeros((len(ticks), len(told)), EVENT)
+        for place, (kind, side, at, size) in enumerate(told):
+            made["kind"][:, place], made["side"][:, place] = kind, side
+            made["price"][:, place], made["size"][:, place] = at, size
+            made["ts"][:, place] = START + ticks * MINUTE + (1 + place // 2) * 10_000_000_000
+            made["seq"][:, place] = ticks * 10 + place
+            made["flags"][:, place] = (0, LAST)[place in (0, 1, 3, 6)] | (0, SNAPSHOT)[place > 3]
+        made["symbol"] = symbol
+        return made.reshape(-1)
+
+
+def eventful(rows=None, **fields):
+    """Return a feed of events that are otherwise in these fields, each a function of events and ticks."""
+
+    class Odd(Eventful):
+        ticks = 100
+
+        def events(self, ticks, symbol):
+            made = super().events(ticks, symbol)
+            for name, value in fields.items():
+                made[name] = value(made, ticks)
+            return made
+
+        def made(self, market, events):
+            made = super().made(market, events)
+            return made if rows is None else rows(made)
+
+    return Odd
+
+
+def of_the_fourth(**fields):
+    """Return what writes fields of the row of tick 3."""
+
+    def changed(rows):
+        for name, value in fields.items():
+            rows[name][rows["seq"] == 36] = value
+        return rows
+
+    return changed
+
+
+class Retelling(Eventful):
+    """Each chunk tells the events of the tick before it again."""
+
+    ticks = 200
+
+    def chunk(self, market, ticks, start):
+        chunk = super().chunk(market, ticks, start)
+        before = super().chunk(market, np.arange(max(ticks[0] - 1, 0), ticks[-1] + 1), start)
+        return Chunk(chunk.rows, chunk.starts, before.events, before.event_starts)
 
 
 FEEDS = [
@@ -655,6 +744,43 @@ FEEDS = [
     ),
     (Counting, {"F04": r"^seq of row 0 \(symbol 0, 2026-.*\) differed when tick 1 was begun with"}),
     (Packed, {"F05": "^open of row 0 .* differed when 1 symbols were asked for and not 3"}),
+    (
+        eventful(kind=lambda made, ticks: np.where(made["kind"] == LEVEL, QUOTE, made["kind"])),
+        {"F02": "^offers book, and no event of symbol 0 was of kind CLEAR or LEVEL. Offer less"},
+    ),
+    (
+        eventful(kind=lambda made, ticks: np.where(made["kind"] == TRADE, QUOTE, made["kind"]),
+                 rows=lambda rows: np.where(rows["seq"] < 0, rows, unbought(rows))),
+        {"F02": "^offers trade, and buy_volume of symbol 0 was always NaN"},
+    ),
+    (
+        Retelling,
+        {
+            "F04": r"^ts of event 0 .* when tick 1 was begun with",
+            "F08": r"^event 0 \(symbol 0, 2026-.*\) came in the chunk after the one to 2026-",
+        },
+    ),
+    (
+        eventful(local=lambda made, ticks: np.random.randint(9, size=len(made))),
+        {"F03": "^local of event 0 .* asked for again", "F04": "", "F05": ""},
+    ),
+    (
+        eventful(seq=lambda made, ticks: np.arange(len(made))),
+        {"F08": r"^seq of event 0 .* was 0, and \d+ in the chunk before. Count on", "F04": ""},
+    ),
+    (
+        eventful(rows=of_the_fourth(close=99.0, low=99.0)),
+        {"F08": "^close of row 3 .* was 99, its trades make it 103"},
+    ),
+    (eventful(rows=of_the_fourth(volume=4.0)), {"F08": "^volume of row 3 .* was 4, its trades make it 5"}),
+    (
+        eventful(rows=lambda rows: rows[rows["seq"] != 36]),
+        {"F04": "", "F08": "^event 6 .* fell into no row, with clock = bar"},
+    ),
+    (
+        eventful(price=lambda made, ticks: made["price"] + 2.0 * (made["side"] * made["kind"] == LEVEL)),
+        {"F08": r"^after event 6 .* the book's bid was 101\.5, its ask 100\.5"},
+    ),
     (Drifting, {"F06": "^its recording of one market differed"}),
     (Unwritable, {"F06": "^its recording is no JSON: "}),
 ]  # fmt: skip
@@ -682,12 +808,53 @@ def test_a_feed_that_yields_no_chunks():
 
 @pytest.mark.jit
 def test_a_feed_that_is_slow():
-    broken_as(Subject("feeds", "bad", Trickling), {"F07": r"^gave [\d,]+ rows a second, must give 100,000"})
+    broken_as(
+        Subject("feeds", "bad", Trickling),
+        {"F07": r"^gave [\d,]+ rows and events a second, must give 100,000"},
+    )
 
 
 def test_a_feed_that_runs_live_is_asked_for_no_rows():
     live = type("Live", (Even,), {"live": True})
-    assert needless(Subject("feeds", "live", live)) == {f"F{n:02d}" for n in range(2, 8)}
+    assert needless(Subject("feeds", "live", live)) == {f"F{n:02d}" for n in range(2, 9)}
+
+
+class Filed(Even):
+    """It plays the prices of a file, and cannot be made without one."""
+
+    path = Text("", help="file of prices")
+
+    def __init__(self, **given):
+        super().__init__(**given)
+        if not self.params.path:
+            raise UsageError("filed: there is no path.")
+        self.price = float(Path(self.params.path).read_text())
+
+    @staticmethod
+    def example(folder):
+        assert not list(folder.iterdir())
+        (folder / "prices").write_text("100")
+        return {"path": str(folder / "prices")}
+
+
+def test_a_feed_that_needs_a_path_is_tried_on_the_example_it_makes():
+    of = Subject("feeds", "filed", Filed)
+    assert failures(of) == {}
+    assert (of.make().price, of.make().params.path) == (100.0, of.make().params.path)
+    assert Path(of.make().params.path).parent != Path.cwd()
+
+
+def test_what_is_given_by_hand_goes_before_the_example(tmp_path):
+    (tmp_path / "own").write_text("7")
+    assert Subject("feeds", "filed", Filed, {"path": str(tmp_path / "own")}).make().price == 7.0
+
+
+def test_an_example_that_gives_no_parameters_is_told():
+    lost = type("Lost", (Filed,), {"example": staticmethod(lambda folder: None)})
+    assert (
+        failures(Subject("feeds", "lost", lost))["F02"]
+        == "example returned None, must return parameters by name."
+    )
 
 
 def test_feeds_that_keep_their_contract(shelf):
@@ -695,8 +862,9 @@ def test_feeds_that_keep_their_contract(shelf):
     steady = Subject("feeds", "walk", shelf.Walk, {"gaps": False})
     for of in (steady, Subject("feeds", "given", Given, given), Subject("feeds", "even", Even)):
         assert failures(of) == {}
-        assert needless(of) <= {"F05", "F07"}
-    for plugin in (Minutely, Crowded, nexus_feed_synthetic.Synthetic):
+        assert needless(of) <= {"F05", "F07", "F08"}
+    assert needless(Subject("feeds", "eventful", Eventful)) <= {"F07"}
+    for plugin in (Eventful, eventful(), Minutely, Crowded, nexus_feed_synthetic.Synthetic):
         assert failures(Subject("feeds", "good", plugin)) == {}
     assert "F05" in needless(Subject("feeds", "crowded", Crowded))
 
@@ -1023,5 +1191,5 @@ def test_a_walk_is_a_possible_market_with_gaps():
 
 def test_every_check_says_what_holds():
     every = [each for kind in LETTERS for each in CONTRACTS[kind]]
-    assert [len(CONTRACTS[kind]) for kind in LETTERS] == [10, 7, 4, 7, 5, 4]
+    assert [len(CONTRACTS[kind]) for kind in LETTERS] == [10, 8, 4, 7, 5, 4]
     assert len({each.number for each in every}) == len({each.title for each in every}) == len(every)

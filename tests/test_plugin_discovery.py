@@ -165,7 +165,8 @@ def test_a_name_like_none_that_is_installed_gets_no_hint():
     assert "Did you mean" not in str(refusal.value)
 
 
-def test_a_kind_of_which_nothing_is_installed_says_none():
+def test_a_kind_of_which_nothing_is_installed_says_none(monkeypatch):
+    monkeypatch.setattr(plugins, "offers", tuple)
     with pytest.raises(NotFoundError, match=r"commands:zzz is not installed. Installed commands: none\."):
         plugins.find("commands", "zzz")
 

@@ -49,13 +49,13 @@ def quiet(_):
     pass
 
 
-def play(home, chosen, block=16, on_commit=quiet, pause=0.0):
-    return finish(session.begin(home, assemble(chosen), block), on_commit, pause)
+def play(home, chosen, block=16, on_commit=quiet, speed=0.0):
+    return finish(session.begin(home, assemble(chosen), block), on_commit, speed)
 
 
-def finish(work, on_commit=quiet, pause=0.0):
+def finish(work, on_commit=quiet, speed=0.0):
     try:
-        work.play(on_commit, pause)
+        work.play(on_commit, speed)
     except Killed:
         pass
     finally:
@@ -63,8 +63,8 @@ def finish(work, on_commit=quiet, pause=0.0):
     return work
 
 
-def go_on(folder, block=16, on_commit=quiet, pause=0.0):
-    return finish(session.resume(folder, block, quiet), on_commit, pause)
+def go_on(folder, block=16, on_commit=quiet, speed=0.0):
+    return finish(session.resume(folder, block, quiet), on_commit, speed)
 
 
 def at(tick, act):
@@ -366,7 +366,7 @@ class Alarm:
 def test_late_answers_in_long_blocks_are_found_again_in_short_ones(home, chosen, shelf, asleep, block):
     slow = chosen("remembering,swing", plugins__remembering__nap=23, quarantine__faults=1000, **SLOW)
     work = session.begin(home, assemble(slow), 16)
-    finish(work, Alarm(shelf, work.engine, at(48, kill)), 1e-6)
+    finish(work, Alarm(shelf, work.engine, at(48, kill)), 1e9)
     assert len(notices(work.folder, OVERRUN)) > 3
     asleep.set()
     again = session.resume(work.folder, block, quiet)
@@ -385,12 +385,12 @@ def asleep(shelf):
 def paced(home, shelf, chosen, then=quiet):
     """Play tick by tick as in real time, waking whoever overslept."""
     work = session.begin(home, assemble(chosen), 1)
-    return finish(work, Alarm(shelf, work.engine, then), 1e-6)
+    return finish(work, Alarm(shelf, work.engine, then), 1e9)
 
 
 def test_a_strategy_that_does_not_wake_is_silenced_and_others_go_on(home, chosen, asleep):
     slow = chosen("swing,dozing", plugins__dozing__nap=23, plugins__walk__gaps="false", **SLOW)
-    work = play(home, slow, 1, quiet, 1e-6)
+    work = play(home, slow, 1, quiet, 1e9)
     assert work.finished
     assert list(work.engine.ward.silent()) == ["dozing"]
     late = notices(work.folder, OVERRUN)
@@ -457,7 +457,7 @@ from nexus_core.config import Settings
 from nexus_core.engine import assemble
 nexus_test_shelf.wake.clear()
 work = session.begin(Path({str(home)!r}), assemble(Settings.from_dict({slow.to_dict()!r})), 1)
-work.play(lambda batch: None, 1e-6)
+work.play(lambda batch: None, 1e9)
 work.close()
 print(work.finished, list(work.engine.ward.silent()))
 """

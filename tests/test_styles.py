@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ from hypothesis import strategies as st
 from nexus_classic import ClassicLoop, ClassicStrategy
 
 from nexus_core import Param, Strategy
+from nexus_core.config import Quarantine
 from nexus_core.errors import PluginError
 from nexus_core.market.blocks import Chunk, blocks
 from nexus_core.market.loops import FAULT, StrategyLoop
-from nexus_core.records import ABSENT, ROW, empty
+from nexus_core.quarantine import Ward
+from nexus_core.records import ABSENT, LATE, ROW, empty
 from nexus_core.styles import WindowLoop, loop
 from nexus_core.types import StrategyCategory
 
@@ -614,3 +617,145 @@ def test_the_code_of_a_state_changes_with_all_that_answers(was, becomes, changed
     assert SOURCE.count(was) == 1
     before, after = codes_here(SOURCE), codes_here(SOURCE.replace(was, becomes))
     assert [a != b for a, b in zip(before, after, strict=True)] == changed
+
+
+# -- rows that came late ----------------------------------------------------------------------------------
+
+
+def with_late(ticks, late, symbols=1):
+    """Make a chunk of ticks, each of every symbol, and late rows at `late`: pairs of symbol and time."""
+    before = chunk_of(*[[ts for s, ts in late if s == symbol] for symbol in range(symbols)], seed=6).rows
+    before["flags"], before["seq"] = LATE, before["seq"] + 9000
+    chunk = chunk_of(*[ticks] * symbols, seed=ticks[0])
+    chunk.rows["seq"] += 100 * ticks[0]
+    return Chunk(chunk.rows, chunk.starts, late=before)
+
+
+def taken(ward, chunks, size):
+    """Take chunks through a ward, late rows before each; return the answers to the rows in time."""
+    found, tick = [], 0
+    for chunk in chunks:
+        answers = [np.full((1, len(chunk.rows)), 99, kind) for kind in (np.int8, float)]
+        for block in blocks(chunk, tick, size, lambda _: NEVER):
+            if block.late is not None:
+                seen = [np.full((1, len(block.late.rows)), 99, kind) for kind in (np.int8, float)]
+                ward.run(block.late, SimpleNamespace(signals=seen[0], scores=seen[1]))
+                told = seen[0][0].tolist()
+                assert isinstance(ward.loops[0], ClassicLoop) or told == [ABSENT] * len(told)
+            ward.run(block, SimpleNamespace(signals=answers[0], scores=answers[1]))
+        found.append([each.tolist() for each in answers])
+        tick += chunk.ticks
+    return found
+
+
+class Noting(Strategy):
+    """Keeps the times that it is shown, in the order in which it is asked."""
+
+    nexus_api = 1
+    category = "mean_reversion"
+    warmup = 4
+
+    def __init__(self, **given):
+        super().__init__(**given)
+        self.shown = []
+
+    def signal(self, window):
+        self.shown.append(window.ts.tolist())
+        return int(window.seq[-1]) % 3 - 1, float(window.seq.sum() % 100) / 100
+
+
+LATE_ROWS = [
+    with_late([1, 2, 3, 5], [], 2),
+    with_late([8, 9], [(0, 4), (0, 6), (1, 7)], 2),  # 4 after 5 was seen; 6 and 7 in order
+    with_late([10, 11], [(0, 9), (1, 1)], 2),  # a second row at 9; one before all that is kept
+]
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+@pytest.mark.parametrize("size", [1, 2, 64])
+def test_a_late_row_is_seen_in_its_place_and_not_asked_about(size, guarded):
+    work = loop("noting", Noting(), SYMBOLS[:2])
+    ward = Ward([work], Quarantine())
+    if guarded:
+        ward.guard()
+    taken(ward, LATE_ROWS, size)
+    first = [[2, 3, 4, 5, 6, 8][-4:], [5, 6, 8, 9], [8, 9, 9, 10], [9, 9, 10, 11]]
+    other = [[3, 5, 7, 8], [5, 7, 8, 9], [7, 8, 9, 10], [8, 9, 10, 11]]
+    assert work.strategy.shown == [each for pair in zip(first, other, strict=True) for each in pair]
+    assert work.states["rows"].tolist() == [11, 10]
+    assert work.states["tail"]["ts"].tolist() == [[9, 9, 10, 11], [8, 9, 10, 11]]
+    # of the two rows at 9 the late one comes second
+    assert work.states["tail"]["flags"][0].tolist() == [0, LATE, 0, 0]
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_late_rows_change_no_answer_at_any_block_size_and_after_a_restart(guarded):
+    told = []
+    for size in (1, 2, 64):
+        kept = None
+        for cut in (0, 1, 2):
+            halves = LATE_ROWS[:cut], LATE_ROWS[cut:]
+            answers = []
+            for part in halves:
+                work = loop("noting", Noting(), SYMBOLS[:2])
+                if kept is not None and part is halves[1]:
+                    work.states[:] = np.frombuffer(kept, work.states.dtype)
+                ward = Ward([work], Quarantine())
+                if guarded:
+                    ward.guard()
+                answers += taken(ward, part, size)
+                kept = work.states.tobytes()
+            told.append((answers, kept))
+    assert all(each == told[0] for each in told)
+
+
+@pytest.mark.parametrize("size", [1, 64])
+def test_late_rows_while_it_warms_up_count_and_lie_after_the_empty_places(size):
+    work = loop("noting", Noting(), SYMBOLS[:1])
+    taken(Ward([work], Quarantine()), [with_late([3], []), with_late([5, 6, 7], [(0, 1), (0, 2)])], size)
+    assert work.strategy.shown == [[2, 3, 5, 6][-4:], [3, 5, 6, 7]][-len(work.strategy.shown) :]
+    assert work.states["tail"]["ts"].tolist() == [[3, 5, 6, 7]]
+
+
+class Tripped(Noting):
+    """Answers no number at a window whose last row came late, and at every row from time 10 on."""
+
+    def signal(self, window):
+        super().signal(window)
+        late = window.flags[-1] & LATE != 0 or window.ts[-1] >= 10
+        return 0, math.nan if late else 0.5
+
+
+@pytest.mark.parametrize("size", [1, 2, 64])
+def test_faults_are_counted_at_rows_in_time_alone(size):
+    ward = Ward([loop("tripped", Tripped(), SYMBOLS[:2])], Quarantine(faults=3, rows=100))
+    found = taken(ward, LATE_ROWS, size)
+    assert found[1][0] == [[0, 0, 0, 0]]
+    assert ward.loops[0].states["faults"].sum() == 3
+    (notice,) = ward.notices
+    assert (notice.record["ts"].tolist(), notice.why) == ([11], "tripped: 3 faults in 3 rows")
+    # at time 10 both symbols fault, at 11 the first; the second is silent, as is all that follows
+    assert found[2][0] == [[ABSENT] * 4]
+
+
+class Diary(ClassicStrategy):
+    """Writes down what it is told, and faults at what it has been told before."""
+
+    nexus_api = 1
+    category = "momentum"
+    told: ClassVar[list] = []
+
+    def execute(self, data):
+        self.told.append((data["symbol"], data["timestamp"]))
+        return {"signal": 1, "confidence": math.nan if data["sequence_num"] >= 9000 else 0.5}
+
+
+@pytest.mark.parametrize("size", [1, 2, 64])
+def test_what_remembers_hears_late_rows_when_they_come_and_its_faults_there_count(size):
+    Diary.told.clear()
+    ward = Ward([loop("diary", Diary(), SYMBOLS[:2])], Quarantine(faults=6, rows=100))
+    found = taken(ward, LATE_ROWS, size)
+    times = [ts for name, ts in Diary.told if name == SYMBOLS[0]]
+    assert times == [1, 2, 3, 5, 4, 6, 8, 9, 9, 10, 11]
+    assert ward.loops[0].states["faults"].tolist() == [3, 2]
+    assert {each for answers in found for each in answers[0][0]} == {1}

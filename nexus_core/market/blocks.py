@@ -272,6 +272,19 @@ def warm() -> None:
         pass
 
 
+def newest(rows: Records, known: int, count: int) -> Records:
+    """Return the newest `count` of a symbol's rows, oldest first; the last `known` of them are no empty ones.
+
+    They are given as they came. Where the last came late each is put where its time belongs, and of two of
+    one time the one that came first goes first.
+    """
+    if rows["flags"][-1] & LATE:
+        empty = max(len(rows) - known, 0)
+        places = np.argsort(rows["ts"][empty:], kind="stable") + empty
+        rows = np.concatenate([rows[:empty], rows[places]])
+    return rows[len(rows) - count :]
+
+
 def _late(chunk: Chunk, tick: int) -> Block:
     ends = np.searchsorted(chunk.late["symbol"], np.arange(len(chunk.starts)))
     order = np.argsort(chunk.late["ts"], kind="stable")  # at equal time by symbol, as they lie

@@ -6,12 +6,15 @@ not hold. What does not apply to a plugin, by its kind or style, is not counted.
 
 from __future__ import annotations
 
+import atexit
 import re
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from attrs import asdict, field, frozen
 
@@ -39,13 +42,13 @@ class Subject:
     plugin: Any
     """Its class; of a command its typer app, of a listener what its entry point names."""
     params: Mapping[str, Any] = field(factory=dict[str, Any])
-    """Parameters other than the defaults, for plugins that need some."""
+    """Parameters other than the defaults, for plugins that need some; they come before those of `example`."""
     offer: Offer | None = None
     """How it is installed; None for a class that is not."""
 
     def make(self, **params: Any) -> Any:
-        """Return a new instance."""
-        return self.plugin(**{**self.params, **params})
+        """Return a new instance: with these parameters, the subject's, and those of the plugin's example."""
+        return self.plugin(**{**example(self.plugin), **self.params, **params})
 
 
 @frozen
@@ -139,6 +142,29 @@ def subject(kind: str, name: str) -> Subject:
     offer = plugins.find(kind, name)
     loaded = plugins.load(kind, name) if kind in plugins.LOADED else plugins.imported(offer)
     return Subject(kind, name, loaded, {}, offer)
+
+
+def example(plugin: Any) -> Mapping[str, Any]:
+    """Return the parameters that a plugin is to be tried with: none but where it says so itself.
+
+    One that cannot do without a path or a file has a class or static method `example(folder)`, which writes
+    what it needs into an empty folder and returns parameters that name it. It is called once in a process;
+    the folder goes when the process ends.
+    """
+    make = getattr(plugin, "example", None)
+    if not isinstance(plugin, type) or not callable(make):
+        return {}
+    if plugin not in _examples:
+        place = tempfile.mkdtemp(prefix="nexus-example-")
+        atexit.register(shutil.rmtree, place, ignore_errors=True)
+        made = make(Path(place))
+        if not isinstance(made, Mapping):
+            raise Broken(f"example returned {made!r}, must return parameters by name.")
+        _examples[plugin] = cast("Mapping[str, Any]", made)
+    return _examples[plugin]
+
+
+_examples: dict[type, Mapping[str, Any]] = {}
 
 
 def folder(of: Subject) -> Path | None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import random
+from heapq import merge
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 SPOT, USD_M, COIN_M = "spot", "usdm", "coinm"
 START = 1_767_225_600_000
@@ -20,11 +21,22 @@ START = 1_767_225_600_000
 _MIDDLE, _DEPTH, _TICKS = 600_000, 40, 10
 
 
-class Venue:
-    """A market of one symbol. `ahead` is how far the recorder's clock is from the venue's, in nanoseconds."""
+def recorded(symbols: Sequence[str], count: int, seed: int = 1, slow: int = 1) -> Iterator[bytes]:
+    """Yield `count` messages of each of these symbols of one venue, as one recorder writes them."""
+    venues = [Venue(seed + n, COIN_M, each, slow=slow) for n, each in enumerate(symbols)]
+    return merge(*(each.lines(count) for each in venues), key=lambda line: int(line.partition(b" ")[0]))
 
-    def __init__(self, seed: int, market: str = SPOT, symbol: str = "BTCUSDT", ahead: int = 0) -> None:
-        self.market, self.symbol, self._ahead = market, symbol, ahead
+
+class Venue:
+    """A market of one symbol. `ahead` is how far the recorder's clock is from the venue's, in nanoseconds.
+
+    Something happens every 6.5 milliseconds on the average, or every so many times `slow`.
+    """
+
+    def __init__(
+        self, seed: int, market: str = SPOT, symbol: str = "BTCUSDT", ahead: int = 0, slow: int = 1
+    ) -> None:
+        self.market, self.symbol, self._ahead, self._slow = market, symbol, ahead, slow
         self._random = random.Random(seed)
         self.bids = {_MIDDLE - k: self._size() for k in range(1, _DEPTH)}
         self.asks = {_MIDDLE + k: self._size() for k in range(1, _DEPTH)}
@@ -65,7 +77,7 @@ class Venue:
     # -- what happens ----------------------------------------------------------------------------
 
     def _moment(self) -> list[bytes]:
-        self._now += self._random.choice((0, 1, 1, 2, 5, 30))
+        self._now += self._random.choice((0, 1, 1, 2, 5, 30)) * self._slow
         said: list[bytes] = []
         for _ in range(self._random.randint(1, 6)):
             before = self._top()

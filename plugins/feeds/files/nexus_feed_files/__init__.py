@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 SECOND = 1_000_000_000
 
+_BEGIN = 1_767_225_660
+"""Seconds since 1970 of the close of the first bar of an example: 2026-01-01 00:01 UTC."""
+
 _CARRY = {
     "volume": ("volume",),
     "quote": ("bid", "ask"),
@@ -65,6 +68,14 @@ class Files(Feed):
     def quality(self) -> dict[str, float]:
         """Return the running score of each symbol's rows, 0 to 1."""
         return {symbol: each.facts.quality for symbol, each in self._readings.items()}
+
+    @staticmethod
+    def example(folder: Path) -> dict[str, Any]:
+        """Write two weeks of minutes of three symbols, and return where they lie."""
+        for number, symbol in enumerate(("BTC-USD", "ETH-USD", "SOL-USD")):
+            bars = [f"{_bar(minute, 100 * (number + 1))}\n" for minute in range(20_160)]
+            (folder / f"{symbol}.csv").write_text("".join(["ts,open,high,low,close,volume\n", *bars]))
+        return {"path": str(folder), "quarantine": str(folder / "{symbol}.refused")}
 
     def warm(self) -> None:
         """Compile what checks rows, or load it from the cache."""
@@ -140,6 +151,13 @@ class Files(Feed):
             return Path(self.params.quarantine.replace("{symbol}", file.stem))
         homes = folders.homes()
         return homes[0] / "quarantine" / f"{file.name}.quarantine.jsonl" if homes else None
+
+
+def _bar(minute: int, base: int) -> str:
+    """Return a line of a price that swings by a tenth in four hours, with a wick at either end."""
+    opened, close = (base + base / 1200 * abs(each % 240 - 120) for each in (minute, minute + 1))
+    high, low = max(opened, close) + 0.5, min(opened, close) - 0.5
+    return f"{_BEGIN + 60 * minute},{opened:.2f},{high:.2f},{low:.2f},{close:.2f},{1 + minute % 50}"
 
 
 def _hash(file: Path) -> str:

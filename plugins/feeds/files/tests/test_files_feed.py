@@ -14,7 +14,7 @@ from nexus_synthetic import Generator
 from nexus_core import Market
 from nexus_core.errors import ConfigError, NotFoundError
 from nexus_core.records import ROW, empty
-from nexus_core.testing import Subject, check_modules, examine
+from nexus_core.testing import FeedContract
 from nexus_core.types import Instrument
 
 MINUTE = 60 * 10**9
@@ -46,14 +46,15 @@ def own_home(tmp_path, monkeypatch):
     monkeypatch.setenv("NEXUS_HOME", str(tmp_path / "home"))
 
 
-def test_it_keeps_the_contract_of_feeds(tmp_path):
-    written(tmp_path, (21_000, 21_000, 21_000))
-    check_modules()
-    report = examine(Subject("feeds", "files", Files, {"path": str(tmp_path)}))
-    assert {each.number: each.text for each in report.findings if each.outcome == "failed"} == {}
-    assert {each.number for each in report.findings if each.outcome == "passed"} >= {
-        f"NX-F{n:02d}" for n in range(1, 7)
-    }
+class TestItsContract(FeedContract):
+    feed = "files"
+
+
+def test_the_example_is_of_three_symbols_with_rows_for_two_weeks(tmp_path):
+    feed = Files(**Files.example(tmp_path))
+    (chunk,) = feed.chunks(market(*SYMBOLS, ticks=20_160), 20_100)
+    assert (chunk.ticks, chunk.starts.tolist()) == (60, [0, 60, 120, 180])
+    assert not list(tmp_path.glob("*.refused"))
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ class Recorded(Feed):
     name = "recorded"
     offers = {"bar", "volume", "quote", "trade", "book"}
     clocks = {"bar", "every", "event"}
+    correlated = True  # one recorder's stamps are set right, and never go back, over all that it is asked for
 
     path = Text("", help="the recording: a file, a folder, or a pattern")
     names = Text("", help="the venue's names of the run's symbols, with commas; else theirs without marks")
@@ -47,6 +48,15 @@ class Recorded(Feed):
     base = Param(0, low=0, high=10**9, help="least time a message takes, in nanoseconds, where clock is auto")
     tick = Param(0.0, low=0.0, high=1e6, help="step of prices; 0: taken from the first of them")
     quarantine = Text("", help="file that lines which cannot be used are appended to")
+
+    @staticmethod
+    def example(folder: Path) -> dict[str, Any]:
+        """Record four hours of a pretended venue, which is slow, and return where they lie."""
+        from nexus_recording.rehearsal import recorded
+
+        with (folder / "venue.jsonl").open("wb") as file:
+            file.writelines(recorded(("BTCUSD", "ETHUSD", "SOLUSD"), 4_000, slow=2_000))
+        return {"path": str(folder)}
 
     def warm(self) -> None:
         """Compile the parser and the bars, or load them from the cache."""

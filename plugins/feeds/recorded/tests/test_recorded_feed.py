@@ -15,7 +15,8 @@ from nexus_recording.rehearsal import COIN_M, USD_M, Venue
 from nexus_core import Market
 from nexus_core.errors import ConfigError, NotFoundError
 from nexus_core.feed import ALL
-from nexus_core.market.events import LEVEL, QUOTE, TRADE
+from nexus_core.market.events import CLEAR, LEVEL, QUOTE, TRADE
+from nexus_core.testing import FeedContract
 from nexus_core.types import Instrument
 
 MS = 1_000_000
@@ -33,6 +34,10 @@ def path(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def pieces(monkeypatch):
     monkeypatch.setattr("nexus_feed_recorded.PIECE", 20_000)
+
+
+class TestItsContract(FeedContract):
+    feed = "recorded"
 
 
 def market(*symbols, interval=500 * MS, ticks=ALL, clock="bar"):
@@ -142,6 +147,16 @@ def test_what_is_recorded_of_a_run_names_every_file_by_its_content(path):
     assert (facts["names"], facts["tick"], facts["interval"]) == (["BTCUSDT"], 0.1, 500 * MS)
     assert facts["offset"] == Recording(path, ["BTCUSDT"]).summary().offset > 1_200 * MS
     assert json.loads(json.dumps(facts)) == facts
+
+
+def test_the_example_has_a_book_and_trades_for_every_symbol(tmp_path):
+    feed, asked = Recorded(**Recorded.example(tmp_path)), ("BTC-USD", "ETH-USD", "SOL-USD")
+    rows, events = joined(feed.chunks(market(*asked, interval=60_000 * MS), 0))
+    for s in range(3):
+        own = events[events["symbol"] == s]
+        assert {CLEAR, LEVEL, QUOTE, TRADE} <= set(own["kind"])
+        assert (rows["symbol"] == s).sum() > 100
+    assert np.unique(rows["ts"]).size > 200
 
 
 def test_what_is_wrong_is_told(tmp_path, caplog):
