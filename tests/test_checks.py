@@ -155,10 +155,11 @@ def test_a_size_far_from_what_is_usual_is_odd_and_kept():
 
 
 def is_far(values, x, far):
-    """Tell by the plain definition whether x is far from the values: median and median deviation."""
+    """Tell by the plain definition whether x is far from the values: median, and deviations from it."""
     middle = sorted(values)[len(values) // 2]
-    deviation = sorted(abs(each - middle) for each in values)[len(values) // 2]
-    return abs(x - middle) > max(far * deviation, far * 1e-4)
+    deviations = sorted(abs(each - middle) for each in values)
+    usual, tenth = deviations[len(values) // 2], deviations[9 * len(values) // 10]
+    return abs(x - middle) > far * max(usual, tenth / 2.44, 1e-4)
 
 
 @settings(max_examples=12)
@@ -170,6 +171,16 @@ def test_far_is_what_the_medians_say(seed, window, far):
     for n, move in enumerate(returns):
         if n >= 31 and "spike" not in odd[n + 1]:
             assert ("far-price" in odd[n + 1]) == is_far(returns[max(0, n - window) : n], move, far)
+
+
+def test_where_most_bars_stand_still_the_others_are_not_far():
+    moves = np.where(np.random.default_rng(1).random(400) < 0.8, 0.0, 0.002)
+    moves *= np.where(np.random.default_rng(2).random(400) < 0.5, 1, -1)
+    assert (np.median(np.abs(moves)), (moves != 0).mean() > 0.1) == (0.0, True)
+    assert not any(faults(rows(100 * np.exp(np.cumsum(moves)), bid=1.0)))
+    moves[300] = 0.04
+    odd = faults(rows(100 * np.exp(np.cumsum(moves)), bid=1.0))
+    assert [n for n, each in enumerate(odd) if "far-price" in each] == [300]
 
 
 def spoiled(seed, count=300):

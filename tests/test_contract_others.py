@@ -761,7 +761,7 @@ FEEDS = [
         },
     ),
     (
-        eventful(local=lambda made, ticks: np.random.randint(9, size=len(made))),
+        eventful(local=lambda made, ticks: np.random.randint(2**40, size=len(made))),
         {"F03": "^local of event 0 .* asked for again", "F04": "", "F05": ""},
     ),
     (

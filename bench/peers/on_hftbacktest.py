@@ -1,8 +1,8 @@
 """The same recording in hftbacktest: its own converter, then a replay of what that gives, in steps of 100 ms.
 
-It is called with a recording of Binance futures, compressed by gzip, and the step of prices. The converter
-leaves out quotes of the best prices, unless it is asked for them; it is not asked here. The first conversion
-is not counted: it compiles.
+It is called with a recording of Binance futures, compressed by gzip, and the step of prices; or with a NumPy
+file of its own events, which is replayed as it is. The converter leaves out quotes of the best prices, unless
+it is asked for them; it is not asked here. The first conversion is not counted: it compiles.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ def replay(market: Any) -> int:
 
 
 def convert(path: str) -> Any:
+    if path.endswith(".npy"):
+        return np.load(path)
     with contextlib.redirect_stdout(io.StringIO()):
         return binancefutures.convert(path, combined_stream=True)
 

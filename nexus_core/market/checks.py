@@ -64,17 +64,19 @@ REFUSED = sum(1 << n for n, each in enumerate(FAULTS) if each.refused)
 
 LIMITS = {"drift": 0, "stale": 60, "window": 127, "far": 20.0}
 """Limits of the checks: nanoseconds a row may be from the clock, 0 asking no clock; equal rows or quotes from
-which on they are stale, 0 for never; newest rows whose median is the usual; and how many median absolute
-deviations from it a return, or the log of a size, is far (Leys et al. 2013, *Detecting outliers: do not use
-standard deviation around the mean, use absolute deviation around the median*). A deviation counts as at least
-0.01 % of a price and 10 % of a size, so that not everything is far where nothing moves."""
+which on they are stale, 0 for never; newest rows whose median is the usual; and how many usual deviations
+from it a return, or the log of a size, is far. The usual deviation is the median one (Leys et al. 2013,
+*Detecting outliers: do not use standard deviation around the mean, use absolute deviation around the
+median*), or where that is more 1/2.44 of the one that nine tenths do not exceed: of normal values the two are
+the same, and in a market that mostly stands still, where the median is nearly 0, the second tells how far it
+goes when it moves. It counts as at least 0.01 % of a price and 10 % of a size, so that not everything is far
+where nothing moves."""
 
 ABSURD = 1e18
 """A volume or size above this is no size."""
 
 _MINUTE, _DAY = 60_000_000_000, 86_400_000_000_000
-_LEAST, _LEAST_SIZE = 1e-4, 0.1
-_SOME = 31  # values before a median is believed
+_LEAST, _LEAST_SIZE, _SOME = 1e-4, 0.1, 31  # the last: values before a median is believed
 
 # no field is shorter than eight bytes: there is nothing between them that a copy might leave out
 _COUNTED = "ts first rows same id side session to_close pending moved"
@@ -298,7 +300,9 @@ def _far(state: Any, x: float, far: float, least: float) -> bool:
         reach = abs(x - centre) / far
         # the median deviation is below `reach` just where more than half of the values are so near
         near = _place(state.ranked, n, centre + reach) - _place(state.ranked, n, centre - reach)
-        is_far = reach > least and near > n // 2
+        # and nine tenths of normal values lie within 2.44 median deviations
+        wide = _place(state.ranked, n, centre + 2.44 * reach) - _place(state.ranked, n, centre - 2.44 * reach)
+        is_far = reach > least and near > n // 2 and 10 * wide > 9 * n
     if n == state.ring.size:
         n -= 1
         for i in range(_place(state.ranked, n + 1, state.ring[state.at]), n):

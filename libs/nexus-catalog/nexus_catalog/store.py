@@ -164,6 +164,13 @@ class Catalog:
             made[part] = sum(each["rows"] for each in whole) + sum(parted)
         return made
 
+    def files(self, name: str) -> list[dict[str, Any]]:
+        """Return the files of a series by time: path, sha256, rows, first and last time in ns."""
+        self.find(name)
+        with self._index.reading() as db:
+            found = [dict(each) for each in _overlapping(db, name, BEGIN, END)]
+        return [{key: each[key] for key in ("path", "sha256", "rows", "first", "last")} for each in found]
+
     def every(self, name: str) -> Iterator[Records]:
         """Yield all records, the sealed ones among them, for checks of their quality; nothing is counted."""
         self.find(name)

@@ -16,18 +16,26 @@ from nexus_core.types import iso
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nexus_catalog.series import Series
     from nexus_catalog.store import Catalog, Facts
 
     from nexus_app_data.incoming import How
+    from nexus_core.market.sessions import Calendar
     from nexus_core.records import Records
 
 app = command(help="Bring market data in, check it, show it, and serve its splits.")
 
-Paths = Annotated[list[Path], Argument(help="Files: CSV (.csv, .csv.gz, .zip), Parquet, Feather.")]
+Paths = Annotated[
+    list[Path],
+    Argument(help="Files: CSV (.csv, .csv.gz, .zip), Parquet, Feather; recordings, or their folder."),
+]
 Source = Annotated[Path, Argument(help="File to read.")]
 Target = Annotated[Path, Argument(help="File to write: .csv, .csv.gz, .parquet or .feather.")]
 Name = Annotated[str, Argument(help="A series, such as BTC-USD/bars-60s.")]
-Either = Annotated[str, Argument(help="A file, or a series of the catalog.")]
+Either = Annotated[str, Argument(help="A file, a recording, or a series of the catalog.")]
+VenueName = Annotated[
+    str, Option("--name", help="The venue's name of the symbol in a recording; else found.")
+]
 Symbol = Annotated[str, Option(help="The symbol the data is of, such as BTC-USD.")]
 Kind = Annotated[str, Option(help="bars, trades or quotes; else found from the columns.")]
 Columns = Annotated[str, Option(help="Columns of other names, as ts=Date,open=Open.")]
@@ -37,6 +45,9 @@ Stamp = Annotated[str, Option(help="Whether bars are stamped at their open or cl
 Interval = Annotated[float, Option(help="Seconds of a bar; else found from the data.", min=0)]
 Folder = Annotated[Path | None, Option("--catalog", help="Folder of the catalog; else NEXUS_HOME/catalog.")]
 Refused = Annotated[Path | None, Option("--quarantine", help="File for refused lines, as JSON lines.")]
+Sessions = Annotated[
+    str, Option("--calendar", help="When the market is open, such as XNYS; what it lacks then is a gap.")
+]
 Picture = Annotated[Path | None, Option("--plot", help="Draw it into this PNG file.")]
 Split = Annotated[str, Option(help="calibrate, choose, open (both), final, or all.")]
 Reason = Annotated[str, Option("--why", help="Why the final split is read; it is written down.")]
@@ -57,17 +68,22 @@ def import_(
     interval: Interval = 0.0,
     catalog: Folder = None,
     quarantine: Refused = None,
+    name: VenueName = "",
     as_json: Json = False,
 ) -> None:
-    """Bring files into the catalog; a file that was brought in before adds nothing."""
+    """Bring files and recordings into the catalog; what was brought in before adds nothing."""
     from nexus_catalog.store import digest
 
     from nexus_app_data.incoming import opened
+    from nexus_app_data.recordings import is_recording
 
     how = _how(kind, columns, zone, unit, stamp, interval)
     kept = _catalog(catalog)
     done: list[dict[str, Any]] = []
-    for path in _files(paths):
+    for path in _there(paths):
+        if is_recording(path):
+            done.append(_recorded(path, symbol, name, kept, quarantine))
+            continue
         sha256 = digest(path)
         refused = quarantine or kept.folder / "refused" / f"{path.name}-{sha256[:16]}.jsonl"
         refused_before = refused.stat().st_size if refused.exists() else 0
@@ -104,23 +120,30 @@ def check(
     interval: Interval = 0.0,
     catalog: Folder = None,
     quarantine: Refused = None,
+    name: VenueName = "",
+    calendar: Sessions = "",
     as_json: Json = False,
 ) -> None:
-    """Report the quality of a file or a series; exit code 5 if anything was refused."""
+    """Report the quality of a file, a recording or a series; exit code 5 if anything was refused."""
     from nexus_catalog.series import Series
 
     from nexus_app_data import quality
     from nexus_app_data.incoming import opened
+    from nexus_app_data.recordings import is_recording
 
     path = Path(target)
+    if is_recording(path):
+        _checked(path, name, quarantine, as_json)
+        return
     if path.is_file():
         how = _how(kind, columns, zone, unit, stamp, interval)
         source = opened(path, path.stem, how, quarantine)
-        report, chunks, refusals = quality.Quality(source.series), source.chunks, source.refusals
+        series, chunks, refusals = source.series, source.chunks, source.refusals
     else:
         kept = _catalog(catalog)
         _must_be_there(target, kept)
-        report, chunks, refusals = quality.Quality(Series.of(target)), kept.every(target), nullcontext()
+        series, chunks, refusals = Series.of(target), kept.every(target), nullcontext()
+    report = quality.Quality(series, _calendar(calendar, series))
     with refusals:
         for chunk in chunks:
             report.look(chunk)
@@ -139,19 +162,19 @@ def show_(
     plot: Picture = None,
     split: Split = "open",
     why: Reason = "",
+    calendar: Sessions = "",
     catalog: Folder = None,
     as_json: Json = False,
 ) -> None:
     """Show a series: its splits, where it came from, who read its final split; with --plot, a picture."""
     kept = _catalog(catalog)
     found = kept.find(series)
+    sessions = _calendar(calendar, found.series)
     chunks = _part(kept, series, split, why)
     if plot is not None:
-        from nexus_app_data import picture
-
         if plot.suffix.lower() != ".png":
             raise UsageError(f"--plot was {plot}, must end in .png.")
-        picture.draw(plot, found, chunks, split)
+        _drawn(plot, found, _standing(kept, found, split, chunks), split, sessions)
         found = kept.find(series)
     counts = kept.counts(series)
     facts = {**_described(found), "split_rows": counts, "plot": str(plot) if plot else None}
@@ -209,6 +232,27 @@ def export(
     show(as_json, facts, [f"{dst}: {rows:,} rows{note}"])
 
 
+def _standing(kept: Catalog, found: Facts, split: str, chunks: Iterator[Records]) -> Iterator[Records]:
+    """Put the book that stood at the begin of a split before its events."""
+    if found.series.kind != "book" or found.splits is None or split not in ("choose", "final"):
+        return chunks
+    from nexus_recording.standing import begun
+
+    after, _ = found.splits.span(split)
+    return begun(_both(kept.read(found.series.name, last=after), chunks), after + 1)
+
+
+def _drawn(
+    plot: Path, found: Facts, chunks: Iterator[Records], split: str, sessions: Calendar | None
+) -> None:
+    from nexus_app_data import depth, picture
+
+    if found.series.kind == "book":
+        depth.draw(plot, found, chunks, split)
+    else:
+        picture.draw(plot, found, chunks, split, sessions)
+
+
 def _how(kind: str, columns: str, zone: str, unit: str, stamp: str, interval: float) -> How:
     from nexus_app_data.incoming import How
 
@@ -224,11 +268,62 @@ def _catalog(folder: Path | None) -> Catalog:
     return Catalog(folder or homes[0] / "catalog")
 
 
+def _calendar(name: str, series: Series) -> Calendar | None:
+    from nexus_core.market.sessions import Calendar
+
+    if name and series.kind != "bars":
+        raise UsageError(f"--calendar is of bars, and {series.name} has events. Leave it out.")
+    return Calendar(name) if name else None
+
+
 def _files(paths: list[Path]) -> list[Path]:
     for each in paths:
         if not each.is_file():
             raise NotFoundError(f"{each}: there is no such file.")
     return paths
+
+
+def _there(paths: list[Path]) -> list[Path]:
+    for each in paths:
+        if not each.exists():
+            raise NotFoundError(f"{each}: there is no such file.")
+    return paths
+
+
+def _recorded(path: Path, symbol: str, name: str, kept: Catalog, quarantine: Path | None) -> dict[str, Any]:
+    """Bring a recording in, as all the events of one symbol."""
+    from nexus_catalog.series import Series
+
+    from nexus_app_data.recordings import Incoming, digest, names_in
+
+    names = [name] if name else names_in(path)
+    if len(names) > 1:
+        raise UsageError(f"{path}: speaks of {', '.join(names)}. Say which is {symbol} with --name.")
+    sha256, series = digest(path), Series(symbol, "book")
+    refused = quarantine or kept.folder / "refused" / f"{path.name}-{sha256[:16]}.txt"
+    source, counts = Incoming.of(path, names, refused), dict[str, int]()
+
+    def chunks() -> Iterator[Records]:
+        yield from source.events()
+        counts.update(source.counts())
+
+    added = kept.add(series, chunks(), str(path.resolve()), sha256, counts)
+    told = {"file": str(path), "series": series.name, "rows": added.rows, "added": added.added}
+    there = str(refused) if any(each.text for each in source.recording.faults) else None
+    return {**told, "known": added.known, "faults": counts, "quarantine": there}
+
+
+def _checked(path: Path, name: str, quarantine: Path | None, as_json: bool) -> None:
+    """Report the quality of a recording."""
+    from nexus_app_data import recordings
+
+    source = recordings.Incoming.of(path, [name] if name else [], quarantine)
+    for _ in source.events():
+        pass
+    facts = {"source": str(path), **source.facts()}
+    show(as_json, facts, [str(path), "", *recordings.lines(facts)])
+    if facts["refused"]:
+        raise CheckFailedError(f"{path}: refused: {facts['refused']:,}.")
 
 
 def _must_be_there(name: str, kept: Catalog) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from nexus_catalog.store import Facts
 
+    from nexus_core.market.sessions import Calendar
     from nexus_core.records import Records
 
 CANDLES = 150
@@ -31,9 +32,14 @@ _UP, _DOWN, _INK, _GAP = "#1a7f5a", "#b3372f", "#22303f", "#c9ced6"
 _SHADES = {"calibrate": "#dbe9f6", "choose": "#fdf0d0", "final": "#ececec"}
 _SOME = 30  # returns of a bucket, or of all, before they are shown as a distribution
 _SECOND, _HOUR = 1_000_000_000, 3_600_000_000_000
+_CLOSED, _MUCH = _HOUR // 2, 0.2  # without bars so long a market may be closed; share of time left out from
 _TALL = 5  # times its lowest that a price has grown to where only a log scale shows all of it
 _DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+_UNITS = [(each, "h", "%H:%M\n%d %b") for each in (1, 4, 12)]
+_UNITS += [(each, "D", "%d %b") for each in (1, 2, 7)]
+_UNITS += [(each, "M", "%b %Y") for each in (1, 3, 6)] + [(each, "Y", "%Y") for each in (1, 2, 5, 10, 50)]
+_MARKS, _LINES = 11, 60
 _STEPS = (1, 5, 15, 60, 300, 900, 1_800, 3_600, 14_400, 86_400)
 
 
@@ -51,15 +57,73 @@ class _Bars:
     interval: int
     gaps: list[tuple[int, int]]
     source: str
+    time: _Time = field(init=False)
+
+    def at(self, times: Any) -> Any:
+        """Return where times stand in the picture, as dates."""
+        return dates(self.time.place(np.asarray(times, np.int64)))
 
 
-def draw(path: Path, found: Facts, chunks: Iterable[Records], split: str) -> None:
-    """Draw the records of `chunks`, which are of the split named, into a PNG file."""
+@dataclass(slots=True)
+class _Time:
+    """The time axis: where the market is closed for much of the span, that is left out.
+
+    Between two of the `real` times that follow one another a place moves as `shown` does; beyond the last one
+    it moves at `pace`, the share of all time that is shown.
+    """
+
+    real: Any
+    shown: Any
+    cuts: int = 0
+
+    @staticmethod
+    def of(bars: _Bars, quality: Quality) -> _Time:
+        """Leave out closed stretches if they are much; without a calendar all wide gaps are such."""
+        ts, interval = bars.ts, bars.interval
+        whole = _Time(ts[[0, -1]], ts[[0, -1]]) if len(ts) else _Time(ts, ts)
+        steps = np.diff(ts)
+        wide = np.flatnonzero(steps > max(interval, 0 if interval >= DAY else _CLOSED))
+        if not len(wide) or interval >= 7 * DAY:
+            return whole
+        left = np.full(len(wide), interval)
+        if quality.calendar is not None:
+            found = [(quality.lacking(int(ts[n]), int(ts[n + 1])) + 1) * interval for n in wide]
+            left = np.minimum(found, steps[wide])
+        if (steps[wide] - left).sum() < _MUCH * (ts[-1] - ts[0]):
+            return whole
+        steps[wide] = left
+        shown = ts[0] + np.append(0, np.cumsum(steps))
+        knots = np.unique(np.concatenate([[0, len(ts) - 1], wide, wide + 1]))
+        return _Time(ts[knots], shown[knots], len(wide))
+
+    @property
+    def pace(self) -> float:
+        """Return the share of time that is shown."""
+        return float((self.shown[-1] - self.shown[0]) / (self.real[-1] - self.real[0]))
+
+    def place(self, times: Any) -> Any:
+        """Return where times stand, in nanoseconds of what is shown."""
+        inside = np.interp(times - self.real[0], self.real - self.real[0], self.shown - self.shown[0])
+        before = np.minimum(times - self.real[0], 0)
+        after = np.maximum(times - self.real[-1], 0) * self.pace
+        return self.shown[0] + (inside + before + after).astype(np.int64)
+
+
+def draw(
+    path: Path, found: Facts, chunks: Iterable[Records], split: str, calendar: Calendar | None = None
+) -> None:
+    """Draw the records of `chunks`, which are of the split named, into a PNG file.
+
+    Of bars the time that the market was closed, as the calendar says, is left out where it is much.
+    """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    bars = _of_bars(found, chunks) if found.series.kind == "bars" else _of_events(found, chunks)
+    quality = Quality(found.series, calendar)
+    is_of_bars = found.series.kind == "bars"
+    bars = _of_bars(quality, chunks) if is_of_bars else _of_events(quality, chunks)
+    bars.time = _Time.of(bars, quality)
     if len(bars.ts) < 2:
         raise DataError(f"{found.series.name}: {split} has {len(bars.ts)} bars to draw, needs 2 at least.")
     with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
@@ -90,8 +154,8 @@ def _title(found: Facts, bars: _Bars, split: str) -> str:
 # -- what is drawn ------------------------------------------------------------------------------------
 
 
-def _of_bars(found: Facts, chunks: Iterable[Records]) -> _Bars:
-    quality, parts = Quality(found.series), []
+def _of_bars(quality: Quality, chunks: Iterable[Records]) -> _Bars:
+    parts: list[list[Any]] = []
     odd: list[tuple[int, float]] = []
     names = ["ts", "open", "high", "low", "close", "volume"]
     for chunk in chunks:
@@ -99,13 +163,13 @@ def _of_bars(found: Facts, chunks: Iterable[Records]) -> _Bars:
         parts.append([np.ascontiguousarray(chunk[name]) for name in names])
     columns = [np.concatenate(each) for each in zip(*parts, strict=True)] if parts else [np.empty(0)] * 6
     gaps = [(begin, end) for _, begin, end in quality.longest]
-    length = found.series.interval
-    return _Bars(*columns, odd=odd, interval=length, gaps=gaps, source=f"bars of {_words(length)}")
+    length = quality.series.interval
+    return _Bars(*columns, odd=odd, interval=length, gaps=gaps, source=f"bars of {words(length)}")
 
 
-def _of_events(found: Facts, chunks: Iterable[Records]) -> _Bars:
+def _of_events(quality: Quality, chunks: Iterable[Records]) -> _Bars:
     """Return trades, or where there are none the middle of the quotes, as bars that fill a picture."""
-    quality, parts = Quality(found.series), []
+    parts: list[tuple[Any, Any, bool, Any]] = []
     odd: list[tuple[int, float]] = []
     for chunk in chunks:
         odd += _odd(quality, chunk, "price")
@@ -133,7 +197,7 @@ def _of_events(found: Facts, chunks: Iterable[Records]) -> _Bars:
         odd,
         interval,
         [(int(close[n]), int(close[n + 1])) for n in wide],
-        f"bars of {_words(interval)} from {'trades' if has_trades else 'mid quotes'}",
+        f"bars of {words(interval)} from {'trades' if has_trades else 'mid quotes'}",
     )
 
 
@@ -161,7 +225,7 @@ def _ticks(chunk: Records) -> tuple[Any, Any, bool, Any]:
 
 
 def _price(axes: Any, bars: _Bars) -> None:
-    times = _dates(bars.ts)
+    times = bars.at(bars.ts)
     if len(times) <= CANDLES:
         _candles(axes, bars, times)
     else:
@@ -169,7 +233,7 @@ def _price(axes: Any, bars: _Bars) -> None:
     if bars.odd:
         label = f"return far from the usual ({len(bars.odd):,})"
         at, odd = zip(*bars.odd, strict=True)
-        axes.scatter(_dates(at), odd, s=22, marker="v", color=_DOWN, zorder=4, label=label, lw=0)
+        axes.scatter(bars.at(at), odd, s=22, marker="v", color=_DOWN, zorder=4, label=label, lw=0)
     if bars.high.max() > _TALL * bars.low.min() > 0:
         _make_log(axes)
     axes.set_ylabel("price")
@@ -205,7 +269,7 @@ def _line(axes: Any, bars: _Bars) -> None:
         at = np.arange(begin, end, size)
         stop = np.minimum(at + size, end) - 1
         high, low = (np.array(each) for each in zip(*_extremes(bars, at, stop), strict=True))
-        times = _dates(bars.ts[stop])
+        times = bars.at(bars.ts[stop])
         axes.fill_between(times, low, high, color=_INK, alpha=0.4, lw=0)
         axes.plot(times, bars.close[stop], color=_INK, lw=0.9, marker="." if len(at) == 1 else None, ms=3)
 
@@ -225,35 +289,63 @@ def _stretches(bars: _Bars) -> Iterator[tuple[int, int]]:
 
 
 def _seen(bars: _Bars) -> list[tuple[int, int]]:
-    span = bars.ts[-1] - bars.ts[0]
-    return [each for each in bars.gaps if each[1] - each[0] > max(span / 400, 2 * bars.interval)]
+    if not bars.gaps:
+        return []
+    begin, end = (bars.time.place(np.array(each)) for each in zip(*bars.gaps, strict=True))
+    span = bars.time.shown[-1] - bars.time.shown[0]
+    wide = end - begin > max(span / 400, 2 * bars.interval)
+    return [each for each, is_wide in zip(bars.gaps, wide, strict=True) if is_wide]
 
 
 def _volume(axes: Any, bars: _Bars) -> None:
-    import matplotlib.dates as dates
+    import matplotlib.dates as plotted
 
-    locator = dates.AutoDateLocator(tz=UTC)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))
-    axes.set_xlabel("time (UTC)")
+    if bars.time.cuts:
+        places, named = _marks(bars)
+        axes.set_xticks(dates(places), named)
+        axes.set_xlabel("trading time (UTC): what is closed is left out")
+    else:
+        locator = plotted.AutoDateLocator(tz=UTC)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(plotted.ConciseDateFormatter(locator, tz=UTC))
+        axes.set_xlabel("time (UTC)")
     if np.isnan(bars.volume).all():
         axes.text(
             0.5, 0.5, "volume not known", transform=axes.transAxes, ha="center", va="center", color="#777"
         )
         axes.set_yticks([])
         return
-    span = int(bars.ts[-1] - bars.ts[0]) + bars.interval
+    places = bars.time.place(bars.ts)
+    span = int(places[-1] - places[0]) + bars.interval
     width = max(
         bars.interval, next((each * _SECOND for each in _STEPS if each * _SECOND * _BINS > span), 7 * DAY)
     )
-    place = (bars.ts - bars.ts[0]) // width
+    place = (places - places[0]) // width
     total = np.bincount(place, np.nan_to_num(bars.volume))
     full = np.flatnonzero(total)
     # bins end where their last bar closes
-    middle = _dates(bars.ts[0] - bars.interval + full * width + width // 2)
-    axes.bar(middle, total[full], timedelta(seconds=0.9 * width / 1e9), color="#6b7f95")
-    axes.set_ylabel(f"volume per {_words(width)}")
-    axes.yaxis.set_major_formatter(_short)
+    middle = dates(places[0] - bars.interval + full * width + width // 2)
+    share = 0.9 if len(full) < CANDLES else 1.0  # of many bars the spaces would make stripes
+    axes.bar(middle, total[full], timedelta(seconds=share * width / 1e9), color="#6b7f95")
+    axes.set_ylabel(f"volume per {words(width)}")
+    axes.yaxis.set_major_formatter(short)
+
+
+def _marks(bars: _Bars) -> tuple[Any, list[str]]:
+    """Return where hours, days, months or years begin, whichever are few enough, with words."""
+    begun = (bars.ts - (bars.interval if bars.interval < DAY else 1)).astype("M8[ns]").astype("M8[us]")
+    form, at = next((form, at) for form, at in _beginnings(begun) if len(at) <= _MARKS)
+    places = bars.time.place(bars.ts[at]) - bars.interval
+    far = np.append(np.diff(places) > (bars.time.shown[-1] - bars.time.shown[0]) // 16, True)[: len(places)]
+    return places[far], [each.astype(datetime).strftime(form) for each in begun[at[far]]]
+
+
+def _beginnings(times: Any) -> Iterator[tuple[str, Any]]:
+    """Yield how to write them, and which of some times are the first of their hour, day, month or year."""
+    for count, unit, form in _UNITS:
+        number = times.astype(f"M8[{unit}]").astype(np.int64) // count
+        yield form, np.flatnonzero(np.diff(number, prepend=number[0]))  # nothing begins with the very first
+    yield "", np.empty(0, int)
 
 
 def _shade(price: Any, volume: Any, found: Facts, bars: _Bars, split: str) -> None:
@@ -275,22 +367,61 @@ def _shade(price: Any, volume: Any, found: Facts, bars: _Bars, split: str) -> No
             if span[0] < span[1]:
                 sealed = name == "final" and split == "open"
                 for axes in (price, volume):
-                    axes.axvspan(*_dates(np.array(span)), color=_SHADES[name], zorder=0, lw=0)
+                    axes.axvspan(*bars.at(span), color=_SHADES[name], zorder=0, lw=0)
                 handles.append(Patch(color=_SHADES[name], label=f"{name}, sealed" if sealed else name))
             begin = end
     for at, (begin, end) in enumerate(sorted(_seen(bars))):
         for axes in (price, volume):
-            axes.axvspan(*_dates(np.array([begin, end])), color=_GAP, alpha=0.8, zorder=1, lw=0)
+            axes.axvspan(*bars.at([begin, end]), color=_GAP, alpha=0.8, zorder=1, lw=0)
         if not at:
             handles.append(Patch(color=_GAP, label=f"no data (gaps in all: {len(bars.gaps):,})"))
-    margin = (to - first) // 200
-    price.set_xlim(*_dates(np.array([first - margin, to + margin])))
+    handles += _cuts(bars, price, volume)
+    ends = bars.time.place(np.array([first, to]))
+    margin = (ends[1] - ends[0]) // 200
+    price.set_xlim(*dates([ends[0] - margin, ends[1] + margin]))
     price.legend(
         handles=handles, loc="upper left", ncols=len(handles), frameon=True, framealpha=0.9, fontsize=8
     )
     low, high = price.get_ylim()
     is_log = price.get_yscale() == "log"
     price.set_ylim(low, high * (high / low) ** 0.1 if is_log else high + 0.1 * (high - low))  # for the legend
+
+
+def sides(top: Any, below: Any, found: Facts, split: str, last: int) -> None:
+    """Draw where the splits of a picture of events begin, and the sealed one as an empty stretch."""
+    if found.splits is None or found.first is None or found.last is None or split not in ("open", "all"):
+        return
+    to = found.last if split == "open" else last
+    ends = {"calibrate": found.splits.calibrate_to, "choose": found.splits.choose_to, "final": to}
+    begin = found.first
+    for name, end in ends.items():
+        sealed = name == "final" and split == "open"
+        for axes in (top, below):
+            axes.axvline(dates([begin])[0], color="#ffffff" if axes is top else _GAP, lw=1, ls=":")
+            if sealed:
+                axes.axvspan(*dates([begin, end]), color=_SHADES[name], zorder=0, lw=0)
+        middle = dates([(begin + end) // 2])[0]
+        colour = "#777777" if sealed else "white"
+        text = f"{name}, sealed" if sealed else name
+        top.annotate(
+            text, (middle, 0.97), xycoords=("data", "axes fraction"), ha="center", va="top", color=colour
+        )
+        begin = end
+    top.set_xlim(*dates([found.first, to]))
+    top.legend(loc="lower left", ncols=4, fontsize=8, framealpha=0.85)
+
+
+def _cuts(bars: _Bars, *panels: Any) -> list[Any]:
+    """Draw a line where time is left out, if that is seldom; return what the legend says of it."""
+    from matplotlib.lines import Line2D
+
+    count = bars.time.cuts
+    at = bars.at(bars.time.real[1:-1:2]) if 0 < count <= _LINES else []
+    for axes in panels:
+        for each in at:
+            axes.axvline(each, color=_GAP, lw=0.7, zorder=1)
+    line = Line2D([], [], color=_GAP if len(at) else "none", label=f"closed, left out ({count:,})")
+    return [line] if count else []
 
 
 def _habits(axes: Any, bars: _Bars) -> None:
@@ -306,7 +437,7 @@ def _habits(axes: Any, bars: _Bars) -> None:
             at, known, 0.9 if names else 0.9 * width / _HOUR, color="#b9c6d3", label="mean volume of a bar"
         )
         axes.set_ylabel("volume")
-        axes.yaxis.set_major_formatter(_short)
+        axes.yaxis.set_major_formatter(short)
     else:
         axes.set_yticks([])
     other = axes.twinx()
@@ -392,11 +523,13 @@ def _mean(values: Any) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
-def _dates(times: Any) -> Any:
+def dates(times: Any) -> Any:
+    """Return times in nanoseconds as dates."""
     return np.array([datetime.fromtimestamp(each / 1e9, UTC) for each in np.asarray(times).tolist()], object)
 
 
-def _words(nanoseconds: int) -> str:
+def words(nanoseconds: float) -> str:
+    """Return a length of time in words."""
     seconds = nanoseconds / 1e9
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size and seconds % size == 0:
@@ -408,7 +541,13 @@ def _plain(value: float, _: int) -> str:
     return f"{value:,.10g}"
 
 
-def _short(value: float, _: int) -> str:
+def shares(value: float, _: int) -> str:
+    """Return a share on an axis."""
+    return f"{value:.1%}" if value < 0.01 else f"{value:.0%}"
+
+
+def short(value: float, _: int) -> str:
+    """Return a number on an axis, in a few letters."""
     for unit, size in (("bn", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(value) >= size:
             return f"{value / size:g} {unit}"

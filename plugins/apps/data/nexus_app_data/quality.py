@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nexus_core.market import checks
+from nexus_core.market.sessions import OUTSIDE
 from nexus_core.types import iso
 
 if TYPE_CHECKING:
     from nexus_catalog.series import Series
     from numpy.typing import NDArray
 
+    from nexus_core.market.sessions import Calendar
     from nexus_core.records import Records
 
 DAY = 86_400_000_000_000
@@ -45,15 +47,22 @@ class Unread:
 
 @dataclass(slots=True)
 class Quality:
-    """The counts over the records of one series so far, in the order of time."""
+    """The counts over the records of one series so far, in the order of time.
+
+    With a `calendar` of the market only bars that it was open for are missing, and those outside its sessions
+    are counted.
+    """
 
     series: Series
+    calendar: Calendar | None = None
     rows: int = 0
     refused: int = 0
     odd: int = 0
     gaps: int = 0
     missing: int = 0
-    """Bars that the gaps lack, closed markets among them."""
+    """Bars that the gaps lack; without a calendar closed markets among them."""
+    outside: int = 0
+    """Bars outside the sessions of the calendar."""
     faults: dict[str, Seen] = field(default_factory=dict)
     unread: dict[str, Unread] = field(default_factory=dict)
     """What its source was refused for before it came here, by fault."""
@@ -67,8 +76,12 @@ class Quality:
 
     def look(self, records: Records) -> NDArray[np.int64]:
         """Check records and count; return the faults of each, as bits."""
+        calendar = self.calendar
         if self._states is None:
-            self._states = checks.states(interval=self.series.interval)
+            self._states = checks.states(interval=self.series.interval, sessions=calendar is not None)
+        if calendar is not None:
+            calendar.stamp(records)
+            self.outside += int((records["minute_of_session"] == OUTSIDE).sum())
         found = checks.check(records, self._states)
         is_refused = (found & checks.REFUSED) != 0
         for code in range(len(checks.FAULTS)):
@@ -105,13 +118,25 @@ class Quality:
         interval = self.series.interval
         wide = np.flatnonzero(steps > interval) if interval else np.flatnonzero(steps > 0)
         if interval:
+            lacking = np.array([self.lacking(int(times[n] - steps[n]), int(times[n])) for n in wide], int)
+            wide = wide[lacking > 0]
             self.gaps += len(wide)
-            self.missing += int((-(-steps[wide] // interval) - 1).sum())
+            self.missing += int(lacking.sum())
         for at in wide[np.argsort(steps[wide])[-GAPS:]]:
             length, end = int(steps[at]), int(times[at])
             heapq.heappush(self.longest, (length, end - length, end))
             if len(self.longest) > GAPS:
                 heapq.heappop(self.longest)
+
+    def lacking(self, begin: int, end: int) -> int:
+        """Return how many bars are missing between one at `begin` and the next, at `end`."""
+        interval = self.series.interval
+        if self.calendar is None:
+            length = end - begin - (interval // 24 if interval >= DAY else 0)  # a day may have 25 hours
+            return max(-(-length // interval) - 1, 0)
+        # a day's bar that is stamped after its session, such as at midnight, is that session's
+        own = interval >= DAY and self.calendar.closed(end)
+        return max(self.calendar.gap(begin, end, interval) - own, 0)
 
     @property
     def lost(self) -> int:
@@ -130,10 +155,16 @@ class Quality:
 
     @property
     def coverage(self) -> float | None:
-        """Return the share of bars that are there, of those between each day's first and last."""
+        """Return the share of bars that are there: of those the market was open for, as the calendar says.
+
+        Without one it is of those between the first and the last of each day.
+        """
         interval = self.series.interval
         if not interval or not self.days:
             return None
+        if self.calendar is not None:
+            inside = self.rows - self.refused - self.outside
+            return inside / (inside + self.missing) if inside > 0 else 0.0
         expected = sum((last - first) // interval + 1 for first, last, _ in self.days.values())
         return sum(count for _, _, count in self.days.values()) / expected
 
@@ -162,6 +193,8 @@ class Quality:
             "refused": self.lost,
             "odd": self.odd,
             "faults": self._told(),
+            "calendar": self.calendar.name if self.calendar is not None else None,
+            "outside": self.outside,
             "gaps": self.gaps,
             "missing": self.missing,
             "longest_gaps": [
@@ -169,7 +202,7 @@ class Quality:
                     "from": iso(begin),
                     "to": iso(end),
                     "seconds": length / 1e9,
-                    "missing": self._lacking(length),
+                    "missing": self.lacking(begin, end) if self.series.interval else None,
                 }
                 for length, begin, end in sorted(self.longest, key=lambda each: (-each[0], each[1]))[:_LISTED]
             ],
@@ -192,10 +225,6 @@ class Quality:
         ]
         return sorted(refused + found, key=lambda each: (not each["refused"], -each["count"]))
 
-    def _lacking(self, length: int) -> int | None:
-        interval = self.series.interval
-        return -(-length // interval) - 1 if interval else None
-
 
 def _fault(name: str, refused: bool, count: int, row: int, ts: int | None, meaning: str) -> dict[str, Any]:
     time = None if ts is None else iso(ts)
@@ -214,8 +243,13 @@ def lines(facts: dict[str, Any]) -> list[str]:
         "days": f"{facts['days']:,} of {facts['days_in_period']:,} have records",
     }
     if facts["coverage"] is not None:
-        head["coverage"] = f"{facts['coverage']:.2%} of the bars between each day's first and last"
-        head["gaps"] = f"{facts['gaps']:,}, {facts['missing']:,} bars missing (closed markets among them)"
+        calendar = facts["calendar"]
+        of = f"that {calendar} was open for" if calendar else "between each day's first and last"
+        head["coverage"] = f"{facts['coverage']:.2%} of the bars {of}"
+        closed = "" if calendar else " (closed markets among them)"
+        head["gaps"] = f"{facts['gaps']:,}, {facts['missing']:,} bars missing{closed}"
+        if facts["outside"]:
+            head["outside"] = f"{facts['outside']:,} bars outside the sessions of {calendar}"
     total = facts["lines"]
     for name in ("refused", "odd"):
         head[name] = f"{facts[name]:,} ({facts[name] / total:.3%})" if total else "0"

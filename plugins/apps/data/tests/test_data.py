@@ -15,10 +15,12 @@ import pyarrow.csv as csv
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
+from nexus_app_data import picture
 from nexus_app_data.quality import Quality
 from nexus_catalog.series import Series
 
 from nexus_core.errors import Exit
+from nexus_core.market.sessions import Calendar
 from nexus_core.records import ROW
 
 START = 1_704_067_200
@@ -299,3 +301,94 @@ def test_help_draws_and_reads_nothing_heavy():
         "sys.exit(sum(each in sys.modules for each in ('pyarrow', 'matplotlib', 'pandas', 'numba')))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+STOCK = "09:30-16:00 UTC Mon-Fri"
+
+
+def sessions(days, lost=()):
+    """Return one-minute bars of sessions, day 0 being Monday, 1 January 2024, but for those lost."""
+    numbers = []
+    for day in days:
+        if day % 7 < 5:
+            numbers += [1440 * day + minute for minute in range(571, 961)]
+    return bars("stock.csv", [n for n in numbers if n not in lost])
+
+
+def test_with_a_calendar_only_bars_the_market_was_open_for_are_missing(nexus):
+    lost = {1440 * 2 + minute for minute in (600, 601, 960)}
+    path = sessions(range(11), lost)
+    without = report(nexus, path)
+    assert (without["gaps"], without["calendar"]) == (9, None)
+    found = report(nexus, path, "--calendar", STOCK)
+    assert (found["calendar"], found["gaps"], found["missing"], found["outside"]) == (STOCK, 2, 3, 0)
+    assert found["coverage"] == pytest.approx(1 - 3 / (9 * 390))
+    assert [each["missing"] for each in found["longest_gaps"]] == [1, 2]
+    out = nexus("data", "check", path, "--calendar", STOCK)[1]
+    assert f"of the bars that {STOCK} was open for" in out
+    early = report(
+        nexus, bars("early.csv", [*range(1440, 1450), *range(1440 + 571, 2400)]), "--calendar", STOCK
+    )
+    assert (early["outside"], early["gaps"]) == (10, 0)
+
+
+def test_days_stamped_after_the_close_are_their_sessions(nexus):
+    for hour in (16, 24):
+        rows = [f"{START + 86_400 * n + 3_600 * hour},1,2,1,1" for n in range(60) if n % 7 < 5 and n != 16]
+        Path("d.csv").write_text("\n".join(["time,open,high,low,close", *rows]) + "\n")
+        found = report(nexus, "d.csv", "--calendar", STOCK)
+        assert (found["gaps"], found["missing"], found["longest_gaps"][0]["missing"]) == (1, 1, 1)
+
+
+def test_a_calendar_is_of_bars(nexus):
+    Path("t.csv").write_text("time,price,size\n60,1,1\n120,1,1\n")
+    code, _, err = nexus("data", "check", "t.csv", "--calendar", STOCK)
+    assert code == Exit.USAGE
+    assert "--calendar is of bars" in err
+
+
+def report(nexus, *arguments):
+    return json.loads(nexus("data", "check", *arguments, "--json")[1])
+
+
+def shown(chunk, calendar=None):
+    """Return the time axis of bars."""
+    quality = Quality(Series.of(NAME), calendar)
+    made = picture._of_bars(quality, [chunk])
+    return picture._Time.of(made, quality)
+
+
+def test_closed_markets_are_left_out_of_a_picture_and_lost_bars_are_not():
+    minutes = np.concatenate([1440 * day + np.arange(571, 961) for day in range(4)])
+    rows = np.zeros(len(minutes), ROW)
+    rows["ts"] = (START + 60 * minutes) * 10**9
+    for name in ("open", "high", "low", "close"):
+        rows[name] = 1.0
+    without = shown(rows)
+    places = without.place(rows["ts"])
+    assert without.cuts == 3
+    assert (np.diff(places) == 60 * 10**9).all()
+    lost = np.delete(rows, slice(500, 600))
+    time = shown(lost, Calendar(STOCK))
+    steps = np.diff(time.place(lost["ts"])) // (60 * 10**9)
+    assert np.flatnonzero(steps != 1).tolist() == [499]
+    assert steps[499] == 101
+    assert time.place(np.array([lost["ts"][-1] + 10**12]))[0] > time.place(lost["ts"])[-1]
+    whole = shown(np.concatenate([rows[:390], rows[390:400]]))
+    assert whole.cuts in (0, 1)
+
+
+def test_a_gap_that_is_seldom_stays_in_a_picture():
+    rows = np.zeros(1000, ROW)
+    rows["ts"] = (START + 60 * np.delete(np.arange(1100), slice(500, 600))) * 10**9
+    time = shown(rows)
+    assert time.cuts == 0
+    assert (time.place(rows["ts"]) == rows["ts"]).all()
+
+
+def test_a_picture_in_trading_time_is_drawn(nexus):
+    told(nexus, "import", sessions(range(30)), "--symbol=X")
+    for more in ([], ["--calendar", STOCK]):
+        nexus("data", "show", "X/bars-60s", "--plot", "a.png", *more)
+        assert len(Path("a.png").read_bytes()) > 20_000
+        Path("a.png").unlink()

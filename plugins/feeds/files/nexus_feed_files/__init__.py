@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nexus_core import Feed, Text, folders, log
 from nexus_core.errors import ConfigError
+from nexus_feed_files.adjusted import adjusted, digest
 from nexus_feed_files.merge import merged
 from nexus_feed_files.places import any_file, file_of
 
@@ -91,7 +91,7 @@ class Files(Feed):
         files = [self._recorded(symbol, market) for symbol in market.symbols]
         made = {"feed": self.name, "interval": market.interval, **how, "files": files}
         if self.params.actions:
-            made["actions"] = _hash(Path(self.params.actions))
+            made["actions"] = digest(Path(self.params.actions))
         return made
 
     def chunks(self, market: Market, start: int) -> Iterator[Chunk]:
@@ -104,18 +104,11 @@ class Files(Feed):
         next(reading, None)
         _fits(reading, market)
         columns = dict(sorted(reading.columns.items()))
-        return {"symbol": symbol, "file": str(file), "bytes": file.stat().st_size, "sha256": _hash(file),
+        return {"symbol": symbol, "file": str(file), "bytes": file.stat().st_size, "sha256": digest(file),
                 "columns": columns, "times": reading.facts.times}  # fmt: skip
 
     def _rows(self, symbol: str, market: Market) -> Iterator[Records]:
-        if not self.params.actions:
-            yield from self._read_rows(symbol, market)
-            return
-        from nexus_catalog.actions import Adjuster, read_actions
-
-        adjuster = Adjuster(symbol, read_actions(Path(self.params.actions), symbol))
-        for rows in self._read_rows(symbol, market):
-            yield adjuster.adjust(rows)
+        yield from adjusted(symbol, self._read_rows(symbol, market), self.params.actions)
 
     def _read_rows(self, symbol: str, market: Market) -> Iterator[Records]:
         from nexus_catalog.quarantine import Quarantine
@@ -158,14 +151,6 @@ def _bar(minute: int, base: int) -> str:
     opened, close = (base + base / 1200 * abs(each % 240 - 120) for each in (minute, minute + 1))
     high, low = max(opened, close) + 0.5, min(opened, close) - 0.5
     return f"{_BEGIN + 60 * minute},{opened:.2f},{high:.2f},{low:.2f},{close:.2f},{1 + minute % 50}"
-
-
-def _hash(file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise ConfigError(f"files: {file} cannot be read: {error.strerror}. Name another.") from error
 
 
 def _fits(reading: Reading, market: Market) -> None:

@@ -6,22 +6,18 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from nexus_recording import Decoder, Recording
+from nexus_recording.rows import chunks_of
 
 from nexus_core import Feed, Param, Text, log
 from nexus_core.errors import ConfigError
 from nexus_core.market.bars import Bars
-from nexus_core.market.blocks import Chunk
-from nexus_core.market.events import EVENT, LIQUIDATION
-from nexus_core.records import Records, empty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
     from nexus_core import Market
+    from nexus_core.market.blocks import Chunk
 
 PARSER = 1
 """The version of what events a recording means; one that means others has another."""
@@ -82,17 +78,8 @@ class Recorded(Feed):
         """Yield rows from tick `start` on, up to the market's number of ticks, and the events before each."""
         quarantine = Path(self.params.quarantine) if self.params.quarantine else None
         recording = self._opened(market, None if start else quarantine)
-        made = _Rows(market)
         try:
-            for events in recording.events(PIECE):
-                rows, played = made.take(events)
-                ticks = np.unique(rows["ts"])
-                first, made.tick = made.tick, made.tick + len(ticks)
-                ticks = ticks[max(start - first, 0) : max(market.ticks - first, 0)]
-                if len(ticks):
-                    yield made.chunk(rows, played, first >= start, ticks)
-                if made.tick >= market.ticks:
-                    return
+            yield from chunks_of(recording.events(PIECE), market, start)
         finally:
             _tell(recording)
 
@@ -111,45 +98,6 @@ class Recorded(Feed):
             tick=given.tick,
             quarantine=quarantine,
         )
-
-
-class _Rows:
-    """Makes rows of events, and keeps the events that come after the last row."""
-
-    def __init__(self, market: Market) -> None:
-        self.symbols, self.tick = len(market.symbols), 0
-        self._bars = Bars("time", market.interval, self.symbols, quiet=market.clock != "bar")
-        self._waiting: list[Records] = []
-
-    def take(self, events: Records) -> tuple[Records, Records]:
-        """Return the rows that are complete, and the events up to the last of them in the feed's order."""
-        # a forced order is told beside the trades it made: they are what was traded
-        said = events[events["flags"] & LIQUIDATION == 0]
-        said, starts = _by_symbol(said, self.symbols)
-        rows, _ = self._bars.take(said, starts, int(events["ts"][-1]) - 1)
-        self._waiting.append(events)
-        if not len(rows):
-            return rows, empty(EVENT, 0)
-        waiting = np.concatenate(self._waiting) if len(self._waiting) > 1 else events
-        cut = int(np.searchsorted(waiting["ts"], rows["ts"].max(), "right"))
-        self._waiting = [waiting[cut:]]
-        return rows, waiting[:cut]
-
-    def chunk(self, rows: Records, events: Records, whole: bool, ticks: NDArray[np.int64]) -> Chunk:
-        """Return the rows of these ticks, and the events before them; all events so far if `whole`."""
-        before = rows["ts"] < ticks[0]
-        first = 0 if whole else int(np.searchsorted(events["ts"], rows["ts"][before].max(), "right"))
-        rows = rows[~before & (rows["ts"] <= ticks[-1])]
-        events = events[first : int(np.searchsorted(events["ts"], ticks[-1], "right"))]
-        return Chunk(*_by_symbol(rows, self.symbols), *_by_symbol(events, self.symbols))
-
-
-def _by_symbol(records: Records, symbols: int) -> tuple[Records, NDArray[np.int64]]:
-    starts = np.zeros(symbols + 1, np.int64)
-    starts[1:] = np.cumsum(np.bincount(records["symbol"], minlength=symbols))
-    if symbols > 1:
-        records = records[np.argsort(records["symbol"], kind="stable")]
-    return records, starts
 
 
 def _names(given: str, symbols: tuple[str, ...]) -> list[str]:
