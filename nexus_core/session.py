@@ -301,8 +301,11 @@ def resume(folder: Path, block: int | None, progress: Callable[[str], None]) -> 
     On paper all of a run can be played again from its rows and requests. So a journal that was damaged is
     put aside, and written anew from the first row.
     """
-    settings = Settings.from_dict(runs.manifest(folder)["settings"])
+    facts = runs.manifest(folder)
+    settings = Settings.from_dict(facts["settings"])
     assembly = assemble(settings)
+    if facts["recording"] != json.loads(json.dumps(assembly.feed.recording(assembly.market))):
+        raise JournalError(f"{folder.name}: the feed's rows changed since the run began. {GO_ON}")
     assembly.warm(progress)
     try:
         return _opened(folder, assembly, block, restored=True)
@@ -332,6 +335,4 @@ def changed(folder: Path, assembly: Assembly) -> str:
     """Return a sentence that names what decides otherwise than when the run began, or an empty one."""
     facts, code = runs.manifest(folder), assembly.code
     names = [name for name in {**facts["code"], **code} if facts["code"].get(name) != code.get(name)]
-    if facts["recording"] != json.loads(json.dumps(assembly.feed.recording(assembly.market))):
-        names.append("the feed's rows")
     return f"{', '.join(sorted(names))} changed since the run began. {GO_ON}" if names else ""

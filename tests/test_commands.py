@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -177,6 +178,12 @@ def test_a_settings_file_that_is_not_there_is_said(nexus, tmp_path):
 @pytest.mark.parametrize(("fault", "said"), [
     (ZeroDivisionError("x"), "an unexpected ZeroDivisionError: x. Run again with -v for its trace."),
     (KeyboardInterrupt(), "stopped"),
+    (PermissionError(errno.EACCES, "Permission denied", "a.csv"),
+     "a.csv: Permission denied. Allow this user to use it, or name another."),
+    (OSError(errno.ENOSPC, "No space left on device"),
+     "No space left on device. Make room on the disk, and try again."),
+    (OSError(errno.EIO, "Input/output error"),
+     "an unexpected OSError: [Errno 5] Input/output error. Run again with -v for its trace."),
 ])  # fmt: skip
 def test_an_unexpected_fault_is_one_line_and_a_trace_only_with_v(nexus, monkeypatch, fault, said):
     def fail(*_):
@@ -469,7 +476,7 @@ def test_explain_finds_no_newest_where_nothing_had_a_signal(nexus, lively, said_
     said_in_json("run", *lively(3))
     code, out, err = nexus("explain", "--last")
     assert (code, out) == (Exit.NOT_FOUND, "")
-    assert "no such decision in the trace" in err
+    assert "no decision with a signal in the trace, which keeps full." in err
 
 
 # -- parity -------------------------------------------------------------------------------------------

@@ -527,6 +527,8 @@ def test_with_neither_pip_nor_uv_it_is_one_clear_error(environments, tmp_path, s
     code, out, err = call(command, what)
     assert (code, out) == (Exit.CONFIG, "")
     assert re.fullmatch(
-        r"nexus: \S+: has no pip, and there is no uv to be found\. Install one of them\.\n", err
+        r"nexus: (\S+): has no pip, and there is no uv to be found\. Install one of them; this gives it pip: "
+        r"\1\S+python\S* -m ensurepip\n",
+        err,
     )
     assert not (shop / "nexus.lock").exists()

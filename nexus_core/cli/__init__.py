@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -36,6 +37,16 @@ KERNEL = {
 _SHARED = {"requests": ("halt", "resume", "flatten"), "reports": ("status", "journal")}
 """The modules that hold several commands, with their names; any other command has one of its own name."""
 
+
+_REMEDIES = {
+    errno.EACCES: "Allow this user to use it, or name another.",
+    errno.EPERM: "Allow this user to use it, or name another.",
+    errno.EROFS: "Name a place that can be written.",
+    errno.ENOSPC: "Make room on the disk, and try again.",
+    errno.EDQUOT: "Make room on the disk, and try again.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+}
+"""What to do about the refusals of an operating system that any command may meet."""
 
 _COMPLETE = "_NEXUS_COMPLETE"
 """What a shell sets when it asks for completions."""
@@ -84,6 +95,9 @@ def _said(error: BaseException) -> str:
         return str(error)
     if isinstance(error, typer.Abort | KeyboardInterrupt):
         return "stopped"
+    if isinstance(error, OSError) and error.errno in _REMEDIES:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}. {_REMEDIES[error.errno]}"
     return f"an unexpected {type(error).__name__}: {error}. Run again with -v for its trace."
 
 

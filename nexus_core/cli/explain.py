@@ -40,7 +40,8 @@ def explain(
     with Journal(folder) as journal:
         found = _found(journal, facts["settings"]["run"]["symbols"], where)
     if found is None:
-        text = f"no such decision in the trace, which keeps {facts['settings']['performance']['trace']}."
+        sought = "decision with a signal" if where is None else "such decision"
+        text = f"no {sought} in the trace, which keeps {facts['settings']['performance']['trace']}."
         raise NotFoundError(f"{folder.name}: {text} See performance.trace.")
     data = _described(found, facts)
     output.show(as_json, data, _text(data))

@@ -54,6 +54,7 @@ class Index:
             if self._is_made(db):
                 yield db
                 return
+        self._refuse_lost()
         with closing(_connected(_NOWHERE)) as db:  # another process may be about to make the file
             self._make(db)
             yield db
@@ -63,15 +64,34 @@ class Index:
         """Open it to be changed by this process alone: all of the change is kept, or nothing of it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._told(), closing(_connected(self.path.resolve().as_uri())) as db:
-            db.execute("BEGIN IMMEDIATE")
+            self._begin(db)
             try:
-                if not self._is_made(db):
-                    self._make(db)
                 yield db
             except BaseException:
                 db.execute("ROLLBACK")
                 raise
             db.execute("COMMIT")
+
+    def _begin(self, db: sqlite3.Connection) -> None:
+        db.execute("BEGIN IMMEDIATE")
+        if self._is_made(db):
+            return
+        try:
+            self._refuse_lost()
+            self._make(db)
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")  # it is there before the first file is: files without it are another's
+        db.execute("BEGIN IMMEDIATE")
+
+    def _refuse_lost(self) -> None:
+        folder = self.path.parent
+        if any(folder.rglob("*.parquet")):
+            raise DataError(
+                f"{folder} holds data, and its {FILE} is gone or empty. Put that file back, or move the "
+                "folder away and import the sources again; what it knew of readings is lost with it."
+            )
 
     def _make(self, db: sqlite3.Connection) -> None:
         for each in _TABLES.split(";"):

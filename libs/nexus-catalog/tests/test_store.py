@@ -292,3 +292,20 @@ def test_two_processes_import_one_after_another(catalog):
     found = whole(catalog, Series("X", "bars", MINUTE))
     assert (found["ts"] // MINUTE).tolist() == list(range(2400))
     assert len(catalog.find("X/bars-60s").sources) == 12
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_a_catalog_that_lost_its_index_is_refused_and_loses_nothing(catalog, emptied):
+    series = Series("A-USD", "bars", 60)
+    catalog.add(series, [bars(0, 50)], "one")
+    index = catalog.folder / "index.sqlite"
+    kept, files = index.read_bytes(), sorted(catalog.folder.rglob("*.parquet"))
+    index.unlink()
+    if emptied:
+        index.touch()
+    for use in (catalog.facts, lambda: catalog.add(series, [bars(100, 50)], "two")):
+        with pytest.raises(DataError, match=r"holds data, and its index\.sqlite is gone or empty"):
+            use()
+    assert sorted(catalog.folder.rglob("*.parquet")) == files
+    index.write_bytes(kept)
+    assert len(whole(catalog, series)) == 50

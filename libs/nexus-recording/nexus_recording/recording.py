@@ -114,8 +114,7 @@ class Recording:
             if len(self.faults) < KEPT:
                 self.faults.append(each._replace(text=each.text[:EXCERPT]))
         if self._quarantine is not None and any(each.text for each in found):
-            with self._quarantine.open("ab") as file:
-                file.writelines(each.text + b"\n" for each in found if each.text)
+            _append(self._quarantine, [each.text for each in found if each.text])
         found.clear()
 
     def _beginning(self) -> bytes:
@@ -125,6 +124,16 @@ class Recording:
             if len(text) >= _SAMPLE:
                 break
         return text
+
+
+def _append(path: Path, lines: Sequence[bytes]) -> None:
+    try:
+        with path.open("ab") as file:
+            file.writelines(line + b"\n" for line in lines)
+    except OSError as error:
+        raise ConfigError(
+            f"recording: quarantine {path} cannot be written ({error.strerror}). Name another file."
+        ) from error
 
 
 def _offset(apart: NDArray[np.int64], base: int) -> int:

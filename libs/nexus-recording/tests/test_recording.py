@@ -99,6 +99,12 @@ def test_what_cannot_be_used_is_kept_as_it_was(tmp_path):
     assert recording.summary().lines == len(lines) + 2
 
 
+def test_a_quarantine_that_cannot_be_written_is_one_clear_error(tmp_path):
+    path = saved(tmp_path / "x.gz", [*Venue(5).lines(20), b"junk\n"])
+    with pytest.raises(ConfigError, match=r"quarantine \S+bad.txt cannot be written \(No such file"):
+        played(path, quarantine=tmp_path / "none" / "bad.txt")
+
+
 def test_bytes_on_both_sides_of_damage_are_not_one_line(tmp_path):
     one, other = list(Venue(6).lines(2, snapshots=()))
     text = b"".join(Venue(6).lines(300))

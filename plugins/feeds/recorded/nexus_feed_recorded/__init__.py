@@ -10,7 +10,7 @@ from nexus_recording import Decoder, Recording
 from nexus_recording.rows import chunks_of
 
 from nexus_core import Feed, Param, Text, log
-from nexus_core.errors import ConfigError
+from nexus_core.errors import ConfigError, DataError
 from nexus_core.market.bars import Bars
 
 if TYPE_CHECKING:
@@ -80,8 +80,21 @@ class Recorded(Feed):
         recording = self._opened(market, None if start else quarantine)
         try:
             yield from chunks_of(recording.events(PIECE), market, start)
+            self._refuse_silence(recording)
         finally:
             _tell(recording)
+
+    def _refuse_silence(self, recording: Recording) -> None:
+        # a run on nothing would end well and say that nothing was to be traded
+        found = recording.summary()
+        if found.events:
+            return
+        names, others = ", ".join(recording.names), f"{found.others:,} are of other symbols"
+        raise DataError(
+            f"{self.name}: {self.params.path}: none of its {found.lines:,} lines gave an event of {names}"
+            f"{f'; {others}' if found.others else ''}. Name the file of a recorder, and the venue's symbols "
+            f"with plugins.{self.name}.names."
+        )
 
     def _opened(self, market: Market, quarantine: Path | None) -> Recording:
         given = self.params

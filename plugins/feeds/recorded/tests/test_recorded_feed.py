@@ -13,7 +13,7 @@ from nexus_recording import Recording
 from nexus_recording.rehearsal import COIN_M, USD_M, Venue
 
 from nexus_core import Market
-from nexus_core.errors import ConfigError, NotFoundError
+from nexus_core.errors import ConfigError, DataError, NotFoundError
 from nexus_core.feed import ALL
 from nexus_core.market.events import CLEAR, LEVEL, QUOTE, TRADE
 from nexus_core.testing import FeedContract
@@ -178,3 +178,28 @@ def test_a_path_that_is_missing_or_names_that_do_not_fit_are_refused(path):
         Recorded(path=path + "/none").recording(market())
     with pytest.raises(ConfigError, match="names has 2 of them, and the run 1 symbols"):
         Recorded(path=path, names="A,B").recording(market())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"", r"none of its 0 lines gave an event of BTCUSDT\. Name"),
+        (b"time,open,high\n1704067260,1.0,2.0\n", r"none of its 2 lines gave an event of BTCUSDT\. Name"),
+        (b"\x89PNG\r\n\x1a\n\x00IHDR", r"none of its \d+ lines gave an event of BTCUSDT\. Name"),
+    ],
+)
+def test_a_file_that_is_no_recording_is_refused_and_not_played_as_silence(tmp_path, text, said):
+    (tmp_path / "x.gz").write_bytes(gzip.compress(text))
+    with pytest.raises(DataError, match=said):
+        list(Recorded(path=str(tmp_path)).chunks(market(), 0))
+
+
+def test_a_recording_of_other_symbols_is_refused_and_says_so(path):
+    with pytest.raises(
+        DataError, match=r"of ETHUSDT; [\d,]+ are of other symbols\. .* plugins.recorded.names"
+    ):
+        list(Recorded(path=path).chunks(market("ETH-USDT"), 0))
+
+
+def test_a_start_beyond_the_end_of_a_recording_is_no_error(path):
+    assert list(Recorded(path=path).chunks(market(), 10**6)) == []
