@@ -216,10 +216,10 @@ def _private() -> Path:
 
 def _fingerprint(text: str, bindings: Mapping[str, Any]) -> str:
     digest = hashlib.sha256(f"{_toolchain()}\0{text}".encode())
-    seen: dict[Any, int] = {}
+    seen, names = dict[Any, int](), _feed_code(digest, compile(text, "", "exec"))
     for name in sorted(bindings):
         digest.update(name.encode())
-        _feed(digest, bindings[name], seen)
+        _feed(digest, bindings[name], seen, names)
     return digest.hexdigest()[:24]
 
 

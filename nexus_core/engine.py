@@ -15,7 +15,7 @@ from nexus_core import ledger as books
 from nexus_core import listeners, log, plugins
 from nexus_core.broker import Broker
 from nexus_core.compile import closure, is_warm
-from nexus_core.config import Quarantine, Settings
+from nexus_core.config import Quarantine, Run, Settings
 from nexus_core.errors import ConfigError, DataError, NexusError, NotFoundError, PluginError, hint
 from nexus_core.feed import ALL, Feed, Market
 from nexus_core.gates import Chain, Gate, Missing
@@ -185,7 +185,7 @@ def assemble(settings: Settings, trace: str | None = None, live: bool = False) -
     heard = listeners.installed(run.blocked)
     feed: Feed = _create(settings, "feeds", run.feed)
     broker: Broker = _create(settings, "brokers", run.broker)
-    market = _market(settings, feed)
+    market = _market(settings.run, feed)
     loops, inactive = _strategies(settings, feed, live)
     chain = Chain(_gates(settings, heard), len(loops), len(market.instruments), settings.risk.min_confidence)
     ledger = Ledger(
@@ -221,8 +221,7 @@ def _create(settings: Settings, kind: str, name: str) -> Any:
     return plugins.load(kind, name, settings.run.blocked)(**settings.plugins.get(name, {}))
 
 
-def _market(settings: Settings, feed: Feed) -> Market:
-    run = settings.run
+def _market(run: Run, feed: Feed) -> Market:
     if run.clock not in feed.clocks:
         has = " or ".join(sorted(feed.clocks))
         raise ConfigError(f"feeds:{run.feed}: has no rows for run.clock = {run.clock}. Set it to {has}.")

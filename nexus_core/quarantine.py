@@ -147,7 +147,8 @@ class Ward:
                 if self._note(k, given + place, int(rows["ts"][i])):
                     _silence(block.order[place + 1 :], signals, scores)
                     return
-        loop.run(rows, first, first, signals, scores, block.between)
+        if (error := loop.finish(rows, first, signals, scores, block.between)) is not None:
+            self._warn(loop, f"raised {type(error).__name__}: {error}")
 
     def _note(self, k: int, row: int, ts: int) -> bool:
         """Note a fault on a row; tell whether it is one too many."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nexus_core.errors import ConfigError, DataError
 from nexus_core.market.bars import TICK_RULE, Bars
 from nexus_core.market.blocks import Chunk
-from nexus_core.market.events import BREAK, BUY, CLEAR, EVENT, LAST, LEVEL, QUOTE, SELL, TRADE
+from nexus_core.market.events import AGAIN, BREAK, BUY, CLEAR, EVENT, LAST, LEVEL, QUOTE, SELL, TRADE
 from nexus_core.records import ROW
 from nexus_core.testing.market import utc_session
 
@@ -41,6 +41,17 @@ def _trade(ts, price, size=1.0, side=BUY):
 
 def quote(ts, bid, ask, size=1.0):
     return np.concatenate([event(ts, QUOTE, bid, size, BUY, 0), event(ts, QUOTE, ask, size, SELL)])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_trade_that_is_told_again_is_in_no_bar(kind):
+    events, _ = random(5, 200)
+    again = np.repeat(events, 2)
+    again["flags"][1::2] |= np.where(again["kind"][1::2] == TRADE, AGAIN, 0)
+    again["seq"] = np.repeat(events["seq"], 2)
+    (rows, _), (other, _) = (Bars(*kind, 1).take(each, until=10**12) for each in (events, again))
+    assert len(rows) > 3
+    assert rows.tobytes() == other.tobytes()
 
 
 def random(seed, n, symbols=1, sides=(BUY, SELL)):

@@ -21,6 +21,7 @@ from nexus_core.market.book import (
     size_at,
 )  # fmt: skip
 from nexus_core.market.events import (
+    AGAIN,
     BREAK,
     BUY,
     CLEAR,
@@ -152,6 +153,49 @@ def test_a_price_off_the_grid_is_counted_and_not_applied():
     assert shown(views[-1], BUY) == BIDS
 
 
+def gridded(tick, bids, asks):
+    """Return a snapshot that tells the tick of prices."""
+    made = snapshot(bids, asks)
+    made["price"][0] = tick
+    return made
+
+
+@pytest.mark.parametrize("counters", [False, True])
+def test_a_tick_the_feed_takes_back_holds_no_more(counters):
+    fine = [(100.07, 2.0), (99.5, 1.0)]
+    events = [gridded(0.5, BIDS, ASKS), gridded(0.0, fine, ASKS), gridded(0.01, fine, ASKS)]
+    states, views = played(np.concatenate(events), counters=counters)
+    ends = np.cumsum([len(each) for each in events]) - 1
+    assert [shown(views[each], BUY) for each in ends] == [BIDS, fine, fine]
+    assert states[0]["off_grid"] == 0
+
+
+def test_a_tick_that_was_given_holds_where_the_feed_tells_none():
+    states, views = played(np.concatenate([gridded(0.0, [(100.07, 1.0)], ASKS)]), tick="0.5")
+    assert states[0]["off_grid"] == 1
+    assert shown(views[-1], SELL) == ASKS
+
+
+def test_with_another_tick_no_level_has_the_counts_of_another_price():
+    first = [gridded(1.0, [(2.0, 1.0)], [(9.0, 1.0)]), event(TRADE, SELL, 2.0, 0.5)]
+    again = gridded(0.5, [(1.0, 3.0)], [(9.0, 1.0)])  # 1.0 is the second step now, as 2.0 was
+    states, _ = played(np.concatenate([*first, again]), counters=True)
+    found = [compile.call(COUNTED, states, BUY, 1.0, what) for what in range(5)]
+    assert found == [0.0, 0.0, 0.0, 0.0, 3.0]
+
+
+@pytest.mark.parametrize("tick", ["0.5", 0])
+@pytest.mark.parametrize(("price", "size"), [
+    (100.0, np.nan), (100.0, -1.0), (100.0, np.inf), (np.nan, 1.0), (np.inf, 1.0), (-np.inf, 1.0),
+])  # fmt: skip
+def test_what_is_no_price_or_no_size_changes_no_level(tick, price, size):
+    spoilt = [event(LEVEL, BUY, price, size), event(LEVEL, BUY, 100.0, 7.0)]
+    states, views = played(np.concatenate([snapshot(BIDS, ASKS), *spoilt]), tick=tick)
+    assert states[0]["off_grid"] == 1
+    assert shown(views[-1], BUY) == [(100.0, 7.0), *BIDS[1:]]
+    assert states[0]["levels"].tolist() == [3, 2]
+
+
 def test_of_too_many_levels_the_farthest_are_dropped_and_counted():
     bids = [(1000.0 - n, 1.0 + n) for n in range(100)]
     for tick in (0, "1"):
@@ -169,6 +213,7 @@ def test_counts_tell_trades_from_cancels(tick):
         event(LEVEL, BUY, 100.0, 1.5),  # the trade explains it
         event(LEVEL, BUY, 100.0, 1.0),  # half a unit went
         event(TRADE, SELL, 100.0, 1.0),
+        event(TRADE, SELL, 100.0, 9.0, LAST | AGAIN),  # told before
         event(LEVEL, BUY, 100.0, 1.0),  # eaten and refilled
         event(LEVEL, BUY, 100.0, 6.0),
         event(TRADE, SELL, 100.0, 0.25),

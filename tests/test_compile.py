@@ -10,8 +10,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from nexus_core import compile
+from nexus_core import compile, steps
 from nexus_core.errors import NexusError
+from nexus_core.steps import Tool
 from nexus_core.upkeep.cache import prune
 
 # -- a package of somebody else's, run in processes of their own ------------------------------------
@@ -584,3 +585,12 @@ def test_machine_code_names_a_record_by_its_layout_in_every_process():
     )
     assert both == large + small
     assert small != large
+
+
+def test_a_tool_that_an_entry_names_itself_is_part_of_what_it_depends_on():
+    text = "def entry(states, x):\n    return tool.push(states[0], x)\n"
+    keys = {
+        compile._fingerprint(text, {"tool": Tool(steps.lag.start, push)})
+        for push in (lambda state, x: x + 1.0, lambda state, x: x + 2.0)
+    }
+    assert len(keys) == 2

@@ -166,6 +166,41 @@ def test_a_quarantined_listener_has_heard_no_event_after_its_last_row(size):
     assert FAULT not in whole[0]
 
 
+class Raising(Listener):
+    """Raises at a large trade of the second symbol, after 20 seconds."""
+
+    @staticmethod
+    def on_event(event, book, state, params):
+        state.heard += 1
+        if event.kind == TRADE and event.symbol == 1 and event.size == 4.0 and event.ts > 20_000_000_000:
+            raise ValueError("odd")
+
+    @staticmethod
+    def step(row, state, params):
+        return 1, 0.5
+
+
+@pytest.mark.parametrize("faults", [5, 100])
+def test_a_listener_that_raises_at_an_event_faults_at_the_rows_after_it(faults):
+    chunk, found = market(5), []
+    odd = chunk.events[(chunk.events["kind"] == TRADE) & (chunk.events["symbol"] == 1)]
+    since = odd["ts"][(odd["size"] == 4.0) & (odd["ts"] > 20 * SECOND)][0]
+    for size in (1, 7, 10_000):  # with one tick in a block it comes before a row, or where there is none
+        work = StrategyLoop("raising", Raising(), 2)
+        ward = Ward([work], Quarantine(faults=faults, rows=200))
+        columns = Chain([], 1, 2, 0.0).columns(len(chunk.rows))
+        for block in blocks(chunk, 0, size, lambda ts: ts + 10**12):
+            ward.run(block, columns)
+        found.append((columns.signals[0].tolist(), ward.silent(), work.faults()))
+    assert found[0] == found[1] == found[2]
+    absent = np.array(found[0][0]) == ABSENT
+    spoilt = (chunk.rows["symbol"] == 1) & (chunk.rows["ts"] >= since)
+    assert absent[spoilt].all()
+    if faults > spoilt.sum():
+        assert (absent == spoilt).all()
+        assert not found[0][1]
+
+
 @pytest.mark.parametrize("spoil", [
     lambda events: events["ts"].__setitem__(3, events["ts"][2] - 1),
     lambda events: events["seq"].__setitem__(3, events["seq"][2]),

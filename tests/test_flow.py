@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from nexus_core import compile
 from nexus_core.errors import PluginError
-from nexus_core.market.events import BUY, EVENT, LEVEL, QUOTE, SELL, TRADE
-from nexus_core.market.flow import SUMS, flow
+from nexus_core.market.events import AGAIN, BUY, EVENT, LEVEL, QUOTE, SELL, TRADE
 from nexus_core.records import ROW, empty
+from nexus_core.steps.flow import SUMS, flow
 
 NAN = math.nan
 ANSWERS = ("delta", "vwap", "mean_size", "buy_share")
@@ -92,6 +92,14 @@ moves = st.tuples(
 streams = st.lists(moves, max_size=60).map(
     lambda all: made([(sum(m[0] for m in all[: n + 1]), *each[1:]) for n, each in enumerate(all)])
 )
+
+
+@given(streams)
+def test_a_trade_that_is_told_again_is_added_once(events):
+    again = np.repeat(events, 2)
+    again["flags"][1::2] = AGAIN
+    one, other = (played(each, rows_at([2000])) for each in (events, again))
+    assert one["states"].tobytes() == other["states"].tobytes()
 
 
 def usable(events):
@@ -210,7 +218,7 @@ import numpy as np
 from nexus_core import compile
 from nexus_core.market.bars import Bars
 from nexus_core.market.events import BREAK, EVENT, LAST, QUOTE, TRADE
-from nexus_core.market.flow import flow
+from nexus_core.steps.flow import flow
 from nexus_core.market.frames import frames
 
 rng = np.random.default_rng(8)

@@ -8,8 +8,8 @@ nothing up to then will come any more.
 
 What nobody said is not made up. No row stands for an interval without a price, unless `quiet` asks for one,
 and then only where some event came. `buy_volume` and `sell_volume` are NaN in a bar with a trade whose
-aggressor is not known, the quote is NaN before the first, and after a break until the next. The session
-fields are those of the UTC day; `market.sessions` knows other calendars.
+aggressor is not known, the quote is NaN before the first, and after a break until the next. A trade flagged
+AGAIN is in no bar. The session fields are those of the UTC day; `market.sessions` knows other calendars.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from nexus_core import compile
 from nexus_core.errors import ConfigError, DataError
 from nexus_core.market.blocks import Ints
-from nexus_core.market.events import BREAK, BUY, CLEAR, EVENT, LAST, QUOTE, SELL, TRADE
+from nexus_core.market.events import AGAIN, BREAK, BUY, CLEAR, EVENT, LAST, QUOTE, SELL, TRADE
 from nexus_core.records import ROW, Records, empty, layout
 from nexus_core.steps.tool import record
 
@@ -158,7 +158,7 @@ def _move(state: Any, event: Any, how: Any) -> bool:
     state.earliest, state.seq = event.ts, event.seq
     if how.kind == _TIME and state.end == _FAR:
         state.end = how.origin - (how.origin - event.ts) // length * length
-    if kind == TRADE and not how.mid:
+    if kind == TRADE and event.flags & AGAIN == 0 and not how.mid:
         return _trade(state, event, how)
     # the quote is known from here alone: the best of a book would be told here too
     if kind == QUOTE and event.side == BUY:

@@ -64,20 +64,22 @@ def entry(rows, times):
     return times.size
 """
 
-_BETWEEN = """
-def entry(events, starts, until, first, last):
-    for s in range(first.size):
+_PASS = """
+    for s in range(first.size):  # by doubling and halving a stride
         low = first[s]
         stride = 1
-        while low + stride <= starts[s + 1] and events[low + stride - 1].ts <= until:
+        while low + stride <= starts[s + 1] and records[low + stride - 1].ts <= until:
             low += stride
             stride *= 2
         while stride > 0:
-            if low + stride <= starts[s + 1] and events[low + stride - 1].ts <= until:
+            if low + stride <= starts[s + 1] and records[low + stride - 1].ts <= until:
                 low += stride
             stride //= 2
         last[s] = low
 """
+
+_UNTIL = f"""
+def entry(records, starts, until, first, last):{_PASS}"""
 
 _IN_ORDER = """
 def entry(events, starts, until):
@@ -91,9 +93,9 @@ def entry(events, starts, until):
     return -1
 """
 
-_REACH = """
-def entry(rows, starts, times, at, to, edge, first, last):
-    # the last tick at or before the edge, by doubling and halving a stride
+_REACH = f"""
+def entry(records, starts, times, at, to, edge, first, last):
+    # the last tick at or before the edge
     reach = at + 1
     stride = 1
     while reach + stride <= to and times[reach + stride - 1] <= edge:
@@ -103,19 +105,7 @@ def entry(rows, starts, times, at, to, edge, first, last):
         if reach + stride <= to and times[reach + stride - 1] <= edge:
             reach += stride
         stride //= 2
-    until = times[reach - 1]
-    for s in range(first.size):
-        low = first[s]
-        stride = 1
-        while low + stride <= starts[s + 1] and rows[low + stride - 1].ts <= until:
-            low += stride
-            stride *= 2
-        while stride > 0:
-            if low + stride <= starts[s + 1] and rows[low + stride - 1].ts <= until:
-                low += stride
-            stride //= 2
-        last[s] = low
-    return reach
+    until = times[reach - 1]{_PASS}    return reach
 """
 
 
@@ -321,7 +311,7 @@ def _reach() -> compile.Fixed:
 
 @cache
 def _until() -> compile.Fixed:
-    return compile.Fixed(compile.entry("until", _BETWEEN, {}))
+    return compile.Fixed(compile.entry("until", _UNTIL, {}))
 
 
 @cache

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from nexus_core.compile import step
-from nexus_core.market.events import BREAK, BUY, CLEAR, DEPTH, LAST, LEVEL, SNAPSHOT, TRADE
+from nexus_core.market.events import AGAIN, BREAK, BUY, CLEAR, DEPTH, LAST, LEVEL, SNAPSHOT, TRADE
 from nexus_core.steps.tool import Tool, capacity, record
 
 GROUP = 64
@@ -35,10 +35,11 @@ def book(tick: str | float = 0, window: int = 16_384, beyond: int = 8192, counte
     """Give an empty book: `push(state, event)` takes the next market event of its symbol.
 
     `tick` is the price step, as text or number, 0 where the feed tells (as the price of CLEAR) or nobody
-    knows it; `window` the keys of a side that are
-    indexed directly, `beyond` how many levels of a side are kept outside it: of more, the farthest are
-    dropped and counted in `dropped`. With `counters` each level counts what was added, cancelled and traded.
-    A price off the tick's grid is not applied and counted in `off_grid`.
+    knows it; `window` the keys of a side that are indexed directly, `beyond` how many levels of a side are
+    kept outside it: of more, the farthest are dropped and counted in `dropped`. With `counters` each level
+    counts what was added, cancelled and traded.
+    A price off the tick's grid, or that is no finite number, or whose size is none from 0 on, is not applied
+    and counted in `off_grid`.
 
     Fields to read: `known`, `bid`, `bid_size`, `ask`, `ask_size` (NaN where nothing is known; they change at
     the last event of a message), `crossed` (the touch makes no sense: bid at or above ask), `breaks`,
@@ -50,7 +51,7 @@ def book(tick: str | float = 0, window: int = 16_384, beyond: int = 8192, counte
     return record(
         known=0, crossed=0, breaks=0, ignored=0, dropped=0, off_grid=0, updates=0, last_id=0,
         bid=math.nan, bid_size=math.nan, ask=math.nan, ask_size=math.nan,
-        indexed=int(step_up > 0), counting=int(counters), up=float(step_up), parts=float(parts),
+        indexed=int(step_up > 0), told=0, counting=int(counters), up=float(step_up), parts=float(parts),
         best=np.full(2, NEVER), base=np.zeros(2, np.int64), levels=np.zeros(2, np.int64),
         sizes=np.zeros((2, slots)), groups=np.zeros((2, slots // GROUP), np.int64),
         far=np.zeros(2, np.int64), keys=np.zeros((2, beyond)), far_sizes=np.zeros((2, beyond)),
@@ -70,12 +71,11 @@ def _push(state: Any, event: Any) -> None:
             state.known = 1
             _settle(state, event.id)
     elif kind == TRADE:
-        if state.counting and state.known and event.side != 0:
+        if state.counting and state.known and event.side != 0 and event.flags & AGAIN == 0:
             _trade(state, 1 if event.side == BUY else 0, event.price, event.size)
     elif kind == CLEAR:
         _clear(state)
-        if event.price > 0.0:
-            _grid(state, event.price)
+        _grid(state, event.price)
         if event.flags & LAST:
             state.known = 1
             _settle(state, event.id)
@@ -132,12 +132,20 @@ def _clear(state: Any) -> None:
 
 @step
 def _grid(state: Any, tick: float) -> None:
-    """Take the tick that the feed tells, as a fraction: prices are then the ones the venue writes."""
+    """Take the tick that the feed tells, as a fraction: prices are then the ones the venue writes.
+
+    Where it tells none any more, the one it told before does not hold, and keys are prices.
+    """
+    if not tick > 0.0:
+        state.indexed = int(state.indexed == 1 and state.told == 0)
+        return
     parts = np.floor(1.0 / tick + 0.5)
     whole = parts >= 1.0 and abs(parts * tick - 1.0) < 1e-9
-    state.indexed = 1
-    state.parts = parts if whole else 1.0
-    state.up = 1.0 if whole else tick
+    parts, up = (parts, 1.0) if whole else (1.0, tick)
+    if state.counting and (parts != state.parts or up != state.up):  # keys are other prices from here on
+        _erase(state, 0, 0, state.sizes.shape[1])
+        _erase(state, 1, 0, state.sizes.shape[1])
+    state.indexed, state.told, state.parts, state.up = 1, 1, parts, up
 
 
 @step
@@ -162,7 +170,7 @@ def key_of(state: Any, side: int, price: float) -> float:
 @step
 def _change(state: Any, side: int, price: float, size: float, snapshot: int) -> None:
     key = key_of(state, side, price)
-    if key != key:
+    if key - key != 0.0 or not 0.0 <= size < np.inf:
         state.off_grid += 1
         return
     if state.indexed == 0:

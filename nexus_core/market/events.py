@@ -30,8 +30,9 @@ were lost, and the book is not known until the next CLEAR."""
 BUY, SELL = 1, -1
 """Side of the aggressor of a trade (0: not known), and of the book: bids are BUY, asks SELL."""
 
-LAST, SNAPSHOT, LIQUIDATION, BACK = 1, 2, 4, 8
-"""Flags: ends its message; part of a snapshot; a trade that was forced; its own time was older than `ts`."""
+LAST, SNAPSHOT, LIQUIDATION, BACK, AGAIN = 1, 2, 4, 8, 16
+"""Flags: ends its message; part of a snapshot; a trade that was forced; its own time was older than `ts`; a
+trade of which the venue tells by itself too: nothing that adds trades up takes it."""
 
 DEPTH = 10
 """Levels of a side that a view of the book shows."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -16,6 +17,9 @@ from nexus_core.steps.tool import record
 
 FAULT = ABSENT + 1
 """How a loop marks the row of an answer outside the contract; whoever counts faults makes it absent."""
+
+DEAF = 2**63 - 1
+"""`seen` of a strategy that raised at an event after its last row: it raises at each row to come."""
 
 _ANSWER = """
             signal, score = step(rows[i], state.own, params)
@@ -64,7 +68,9 @@ def entry(rows, first, last, events, begin, end, rest, states, parameters, warmu
                 push(state.book, events[e])
                 on_event(events[e], state.book, state.own, params)
                 state.seen = events[e].seq
-                e += 1{_ANSWER}
+                e += 1
+            if state.seen == DEAF:
+                raise ValueError("it raised at an event before this row"){_ANSWER}
         while rest and e < end[symbol]:
             push(state.book, events[e])
             on_event(events[e], state.book, state.own, params)
@@ -118,7 +124,8 @@ class StrategyLoop:
             whole = "book" in strategy.needs
             book = depth(counters=kind.counts_levels) if whole else depth(window=64, beyond=1)
             parts |= {"seen": -1, "book": book}
-            bindings |= {"on_event": kind.on_event, "push": depth.push if whole else ignore}
+            push = depth.push if whole else ignore
+            bindings |= {"on_event": kind.on_event, "push": push, "DEAF": DEAF}
         self._first: Any = np.array([record(**parts)])
         self.states: Records = np.repeat(self._first, symbols)
         self.parameters = strategy.params.record()
@@ -143,6 +150,23 @@ class StrategyLoop:
         return self._run(
             rows, first, last, *events, self.states, self.parameters, self.warmup, signals, scores
         )
+
+    def finish(self, rows: Records, none: Any, signals: Any, scores: Any, between: Between) -> Any:
+        """Take the events after the last rows, symbol by symbol, and return what it raised at last, if so.
+
+        A symbol at whose event it raises keeps the state from before, and is DEAF: its next row is a fault,
+        as it would be if the event came in one block with that row.
+        """
+        error = None
+        for s in np.flatnonzero(between.first < between.last):
+            before, last = self.states[s : s + 1].copy(), between.first.copy()
+            last[s] = between.last[s]
+            try:
+                self.run(rows, none, none, signals, scores, replace(between, last=last))
+            except (Exception, SystemExit) as raised:
+                error, before["seen"] = raised, DEAF
+                self.states[s : s + 1] = before
+        return error
 
     def warm(self) -> None:
         """Compile, or load from the cache, by running over no rows."""

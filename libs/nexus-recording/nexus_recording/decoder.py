@@ -92,7 +92,7 @@ def entry(
             continue
         said.first = own.written
         after = read(data, own.at, said, whole, parts, names, out)
-        own.why = said.why if after < 0 else admit(own, said, books.size)
+        own.why = said.why if after < 0 else admit(own, said, books.size, out)
         if own.why != 0:
             return own.why
         own.at = after
@@ -133,7 +133,7 @@ def entry(data, end, message, whole, parts, names, out, apart, decimals, prices)
 
 
 @step
-def admit(own: Any, message: Any, symbols: int) -> int:
+def admit(own: Any, message: Any, symbols: int, out: Any) -> int:
     """Find a message's symbol and time; the reason against it, or 0."""
     if message.symbol == UNSAID:
         if symbols > 1 or own.others > 0:
@@ -146,6 +146,11 @@ def admit(own: Any, message: Any, symbols: int) -> int:
         if reference > 0 and abs(message.local - reference) > HOUR:
             return CLOCK
     message.ts = message.local if message.made == 0 else message.made
+    if message.kind == TRADES:  # each with its own time: one far ahead would hold back all that follows
+        reference = message.local if stamped > 0 else own.venue
+        for k in range(message.first, message.last):
+            if 0 < reference < out[k].ts - HOUR:
+                return CLOCK
     return 0
 
 

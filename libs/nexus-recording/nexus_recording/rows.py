@@ -8,7 +8,7 @@ import numpy as np
 
 from nexus_core.market.bars import Bars
 from nexus_core.market.blocks import Chunk
-from nexus_core.market.events import EVENT, LIQUIDATION
+from nexus_core.market.events import EVENT
 from nexus_core.records import Records, empty
 
 if TYPE_CHECKING:
@@ -91,10 +91,7 @@ class Rows:
 
     def take(self, events: Records) -> tuple[Records, Records]:
         """Return the rows that are complete, and the events up to the last of them in the feed's order."""
-        # a forced order is told beside the trades it made: they are what was traded
-        forced = events["flags"] & LIQUIDATION != 0
-        said = events[~forced] if forced.any() else events
-        said, starts = by_symbol(said, self.symbols)
+        said, starts = by_symbol(events, self.symbols)
         rows, _ = self._bars.take(said, starts, int(events["ts"][-1]) - 1)
         self._waiting.append(events)
         if not len(rows):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from nexus_core.compile import step
-from nexus_core.market.events import BREAK, CLEAR, LAST, LIQUIDATION, SNAPSHOT
+from nexus_core.market.events import AGAIN, BREAK, CLEAR, LAST, LIQUIDATION, SNAPSHOT
 from nexus_core.records import layout
 from nexus_recording.messages import BOOK, DEPTH, FORCED, REST, TICKER, TRADES
 
@@ -71,7 +71,7 @@ def place(message: Any, book: Any, changes: Any, levels: Any, seen: Any, out: An
     if message.kind == TICKER:
         return quote(message, book, out)
     if message.kind == FORCED:
-        return finish(message, out, message.first, n, LIQUIDATION)
+        return finish(message, out, message.first, n, LIQUIDATION | AGAIN)
     return tape(message, book, seen, out)
 
 

@@ -11,6 +11,7 @@ from nexus_recording.rehearsal import COIN_M, SPOT, USD_M, Venue
 
 from nexus_core.errors import ConfigError
 from nexus_core.market.events import (
+    AGAIN,
     BACK,
     BREAK,
     BUY,
@@ -26,6 +27,9 @@ from nexus_core.market.events import (
 
 T = 1_767_225_600_000  # ms
 MS = 1_000_000
+
+
+LISTED = {"coin": "BTCUSDT", "px": "9", "sz": "2", "side": "B", "time": T, "tid": 8}
 
 
 def line(message, local=T * MS):
@@ -117,7 +121,7 @@ def test_a_forced_order_is_a_trade_of_what_it_filled():
     }
     events, faults, _ = decode(line({"e": "forceOrder", "E": T + 1, "o": order}))
     assert not faults
-    assert tuples(events) == [((T + 1) * MS, 0, 98.5, 2.0, TRADE, SELL, LIQUIDATION | LAST)]
+    assert tuples(events) == [((T + 1) * MS, 0, 98.5, 2.0, TRADE, SELL, LIQUIDATION | AGAIN | LAST)]
 
 
 def test_a_snapshot_and_the_changes_that_follow():
@@ -164,6 +168,14 @@ def test_hyperliquids_book_is_whole_each_time_and_its_trades_are_lists():
         ((T + 1) * MS, 55, 105056.0, 0.2, TRADE, SELL, LAST),
     ]
     assert (decoder.books[0]["duplicates"], decoder.books[0]["trade_duplicates"]) == (1, 2)
+
+
+def test_trades_of_long_ago_are_played_late_and_hold_back_nothing():
+    old = {"channel": "trades", "data": [{**LISTED, "time": T - 9_000_000, "tid": 7}, LISTED]}
+    events, faults, _ = decode(line({**TICKER, "s": "BTCUSDT"}), line(old), names=("BTCUSDT",))
+    assert not faults
+    assert events["ts"].tolist() == [T * MS] * 4
+    assert events["flags"][2:].tolist() == [BACK, LAST]
 
 
 def shuffled(message, pick):
@@ -235,6 +247,7 @@ def test_what_the_fast_way_does_not_know_the_slow_way_reads():
         (line({**CHANGE, "U": 13})[:-1], "incomplete"),
         (line({**TRADED, "E": T + 4_000_000})[:-1], "clock"),
         (line({**TRADED, "E": 99 * T})[:-1], "incomplete"),
+        (line({"channel": "trades", "data": [{**LISTED, "time": T + 4_000_000}]})[:-1], "clock"),
     ],
 )
 def test_a_line_that_cannot_be_used_is_named_and_the_others_are_played(bad, kind):

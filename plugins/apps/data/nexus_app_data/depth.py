@@ -12,7 +12,7 @@ from nexus_app_data.picture import dates, shares, short, sides, words
 from nexus_core import compile
 from nexus_core.errors import DataError
 from nexus_core.market.book import book, depth, price_of
-from nexus_core.market.events import LEVEL, LIQUIDATION, TRADE
+from nexus_core.market.events import AGAIN, LEVEL, TRADE
 from nexus_core.types import iso
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class _Looked:
             self.cell = float(power * max(each for each in (1, 2, 5) if each * power <= width))
         arrays = self.cell or 1.0, self._at, self.lows, self.bids, self.asks, self.tops
         self._at = int(compile.call(_loop(), np.ascontiguousarray(events), self._states, self.edges, *arrays))
-        told = (events["kind"] == TRADE) & (events["flags"] & LIQUIDATION == 0)
+        told = (events["kind"] == TRADE) & (events["flags"] & AGAIN == 0)
         self.trades.append(events[told][["ts", "price", "size", "side"]])
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nexus_core import Market
     from nexus_core.market.blocks import Chunk
 
-PARSER = 1
+PARSER = 2
 """The version of what events a recording means; one that means others has another."""
 
 PIECE = 2**20

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nexus_core.compile import step
-from nexus_core.market.events import BUY, SELL, TRADE
+from nexus_core.market.events import AGAIN, BUY, SELL, TRADE
 from nexus_core.records import layout
 from nexus_core.steps.tool import Tool, capacity, checked, record
 
@@ -20,10 +20,10 @@ def _flow(window: int, most: int = 1024) -> np.void:
     """Add up trades: of the forming bar, the last bar, the session, and of the newest `window` nanoseconds.
 
     `flow.push(state, event)`, in `on_event`, takes a trade into `state.forming` and `state.recent`. Other
-    events are passed over; trades of a price or size that is NaN or infinite, or a size below 0, count in
-    `skipped` alone. `flow.close(state, row)`, first thing in a step, makes the forming bar `state.bar`, adds
-    it to `state.session`, which starts anew with another `session_id`, and leaves in `state.recent` the
-    trades of (row.ts - window, row.ts].
+    events, and trades flagged AGAIN, are passed over; trades of a price or size that is NaN or infinite, or
+    a size below 0, count in `skipped` alone. `flow.close(state, row)`, first thing in a step, makes the
+    forming bar `state.bar`, adds it to `state.session`, which starts anew with another `session_id`, and
+    leaves in `state.recent` the trades of (row.ts - window, row.ts].
 
     `flow.measures(sums)` answers for any of the four: delta, the quantity bought less that sold; the
     volume-weighted average price; the mean quantity of a trade; and the bought part of what has a known
@@ -43,8 +43,9 @@ def _flow(window: int, most: int = 1024) -> np.void:
 
 def _push(state: Any, event: Any) -> None:
     price, size, mask = event.price, event.size, state.ring.size - 1
-    if event.kind != TRADE or price - price != 0.0 or size - size != 0.0 or size < 0.0:
-        state.skipped += int(event.kind == TRADE)
+    traded = event.kind == TRADE and event.flags & AGAIN == 0
+    if not traded or price - price != 0.0 or size - size != 0.0 or size < 0.0:
+        state.skipped += int(traded)
         return
     _forget(state, event.ts)
     if state.last - state.first > mask:
