@@ -17,6 +17,11 @@ HERE = Path(__file__).resolve().parent
 PARTS = (
     ("Speed of the core", ("speed.py",)),
     ("What plugins cost", ("plugins.py",)),
+    ("Bars, frames and the flow of trades", ("bars.py",)),
+    ("The 65 features", ("features.py",)),
+    ("Recordings", ("recorded.py",)),
+    ("Recordings that are spoiled", ("recorded.py", "--spoiled", "200000")),
+    ("The catalog", ("catalog.py",)),
     ("The ledger against decimals", ("decimal_oracle.py", "--fills", "200000")),
     ("Killed and started again", ("crash.py", "30")),
     ("Beside other backtesters", ("peers/compare.py", "--quick")),

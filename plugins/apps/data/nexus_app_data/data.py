@@ -42,7 +42,7 @@ Columns = Annotated[str, Option(help="Columns of other names, as ts=Date,open=Op
 Zone = Annotated[str, Option(help="Time zone of times without one, such as America/New_York.")]
 Unit = Annotated[str, Option(help="How times are written: s, ms, us, ns, iso or a format; else found out.")]
 Stamp = Annotated[str, Option(help="Whether bars are stamped at their open or close.")]
-Interval = Annotated[float, Option(help="Seconds of a bar; else found from the data.", min=0)]
+Interval = Annotated[float, Option(help="Seconds of a bar; else found from the data.", min=0, max=31_622_400)]
 Folder = Annotated[Path | None, Option("--catalog", help="Folder of the catalog; else NEXUS_HOME/catalog.")]
 Refused = Annotated[Path | None, Option("--quarantine", help="File for refused lines, as JSON lines.")]
 Sessions = Annotated[
@@ -278,6 +278,8 @@ def _calendar(name: str, series: Series) -> Calendar | None:
 
 def _files(paths: list[Path]) -> list[Path]:
     for each in paths:
+        if each.is_dir():
+            raise UsageError(f"{each}: is a folder, and no recording. Name the files in it.")
         if not each.is_file():
             raise NotFoundError(f"{each}: there is no such file.")
     return paths

@@ -392,3 +392,21 @@ def test_a_picture_in_trading_time_is_drawn(nexus):
         nexus("data", "show", "X/bars-60s", "--plot", "a.png", *more)
         assert len(Path("a.png").read_bytes()) > 20_000
         Path("a.png").unlink()
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "said"),
+    [
+        (["import", "a.csv", "--symbol=A", "--interval=1e300"], 2, "--interval"),
+        (["import", "a.csv", "--symbol=../../evil"], 2, "symbol was '../../evil', must be a name"),
+        (["import", "folder", "--symbol=A"], 3, "recording: no file was found at 'folder'."),
+        (["convert", "folder", "b.csv"], 2, "folder: is a folder, and no recording."),
+        (["import", "none.csv", "--symbol=A"], 3, "none.csv: there is no such file."),
+    ],
+)
+def test_what_cannot_be_brought_in_is_said(nexus, given, code, said):
+    Path("a.csv").write_text("time,open,high,low,close,volume\n60,1,2,1,1,5\n120,1,2,1,1,5\n")
+    Path("folder").mkdir()
+    Path("folder/a.csv").write_bytes(Path("a.csv").read_bytes())
+    ended, _, error = nexus("data", *given)
+    assert (int(ended), said in error) == (code, True), error

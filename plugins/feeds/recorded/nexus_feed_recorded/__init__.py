@@ -54,6 +54,17 @@ class Recorded(Feed):
             file.writelines(recorded(("BTCUSD", "ETHUSD", "SOLUSD"), 4_000, slow=2_000))
         return {"path": str(folder)}
 
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self._playing: Recording | None = None
+        self._symbols: tuple[str, ...] = ()
+
+    @property
+    def quality(self) -> dict[str, float]:
+        """Return the share of each symbol's changes to its book that could be applied so far, 0 to 1."""
+        books = self._playing.summary().books.values() if self._playing else ()
+        return dict(zip(self._symbols, map(_sound, books), strict=False))
+
     def warm(self) -> None:
         """Compile the parser and the bars, or load them from the cache."""
         Decoder(["X"]).decode(b"\n", [])
@@ -77,7 +88,8 @@ class Recorded(Feed):
     def chunks(self, market: Market, start: int) -> Iterator[Chunk]:
         """Yield rows from tick `start` on, up to the market's number of ticks, and the events before each."""
         quarantine = Path(self.params.quarantine) if self.params.quarantine else None
-        recording = self._opened(market, None if start else quarantine)
+        recording = self._playing = self._opened(market, None if start else quarantine)
+        self._symbols = market.symbols
         try:
             yield from chunks_of(recording.events(PIECE), market, start)
             self._refuse_silence(recording)
@@ -111,6 +123,13 @@ class Recorded(Feed):
             tick=given.tick,
             quarantine=quarantine,
         )
+
+
+def _sound(book: dict[str, Any]) -> float:
+    asked = book["depth"] - book["stale"]  # what is older than the snapshot is in it
+    if asked <= 0:
+        return float(book["book"] == "synced")
+    return min(book["applied"] / asked, 1.0)
 
 
 def _names(given: str, symbols: tuple[str, ...]) -> list[str]:

@@ -203,3 +203,15 @@ def test_a_recording_of_other_symbols_is_refused_and_says_so(path):
 
 def test_a_start_beyond_the_end_of_a_recording_is_no_error(path):
     assert list(Recorded(path=path).chunks(market(), 10**6)) == []
+
+
+def test_it_carries_the_share_of_changes_that_could_be_applied(path, tmp_path):
+    whole, late = Recorded(path=path), Recorded(path=str(tmp_path / "late.gz"))
+    assert whole.quality == {}
+    kept = [line for line in LINES if b"lastUpdateId" not in line]
+    (tmp_path / "late.gz").write_bytes(gzip.compress(b"".join(kept)))
+    for feed in (whole, late):
+        for _ in feed.chunks(market(), 0):
+            pass
+    assert whole.quality["BTC-USDT"] > 0.95
+    assert late.quality == {"BTC-USDT": 0.0}
