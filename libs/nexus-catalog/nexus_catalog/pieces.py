@@ -181,7 +181,8 @@ class Text:
             yield first, rest + b"\n"
 
     def _cut(self, line: int, error: Exception) -> str:
-        return f"{self.path}: breaks off or is damaged after line {line - 1:,} ({error}). Fetch it again."
+        what = f"{self.path}: breaks off or is damaged after line {line - 1:,}"
+        return f"{what} ({_said(error)}). Fetch it again."
 
     def _read(self, stream: IO[bytes], size: int, line: int) -> bytes:
         try:
@@ -235,7 +236,7 @@ def opened(source: Any, chunk: int) -> Table | Text:
             try:
                 return kind[path.suffix.lower()](path, chunk)
             except (pa.ArrowInvalid, OSError) as error:
-                raise DataError(f"{path}: cannot be read: {error}. Fetch it again.") from None
+                raise DataError(f"{path}: cannot be read: {_said(error)}. Fetch it again.") from None
         return Text(path, chunk)
     return _frame(source, chunk)
 
@@ -298,7 +299,7 @@ def _unbroken(path: Path, batches: Iterator[Any]) -> Iterator[Any]:
     try:
         yield from batches
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: is damaged: {error}. Fetch it again.") from None
+        raise DataError(f"{path}: is damaged: {_said(error)}. Fetch it again.") from None
 
 
 def _plain(cells: Any) -> Any:
@@ -334,3 +335,7 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return cell[:4].isdigit()
     return cell.lower() not in ("nan", "inf", "infinity")
+
+
+def _said(error: Exception) -> str:
+    return str(error).rstrip(". ")

@@ -120,9 +120,10 @@ class Clock:
 
     def _of_dates(self, found: list[re.Match[str]], cells: list[str]) -> None:
         advice = "Say how times are written, like unit=%d/%m/%Y %H:%M."
-        if 2 * len(found) <= len(cells) or not cells:
-            shown = repr(cells[0]) if cells else "missing"
-            raise DataError(f"{self.source}: a time was {shown}, which is of no known form. {advice}")
+        if not cells:
+            raise DataError(f"{self.source}: has no row with a time. Name a file that holds data.")
+        if 2 * len(found) <= len(cells):
+            raise DataError(f"{self.source}: a time was {cells[0]!r}, which is of no known form. {advice}")
         day_first, month_first = any(int(m[1]) > 12 for m in found), any(int(m[3]) > 12 for m in found)
         if day_first == month_first:
             told = f"{found[0][0]} may have the day or the month first"

@@ -330,3 +330,10 @@ def test_a_quarantine_appends_counts_and_starts_anew(tmp_path):
     nowhere = Quarantine()
     nowhere.add("a", 1, "time", "why", "")
     assert nowhere.counts == {"time": 1}
+
+
+def test_a_file_without_a_row_says_so(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("time,open,high,low,close,volume\n")
+    with pytest.raises(DataError, match=r"a\.csv: has no row with a time\. Name a file that holds data\.$"):
+        facts(path)
