@@ -80,14 +80,22 @@ def _exit_code(arguments: list[str], verbose: bool) -> int:
         error.show()
         return Exit.USAGE
     except BrokenPipeError:
-        # whoever read has read enough; what is left in the buffer goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drain()  # whoever read has read enough
     except (Exception, KeyboardInterrupt) as error:
         if verbose:
             traceback.print_exception(error)
         sys.stderr.write(f"nexus: {_said(error)}\n")
+        _drain()
         return error.exit if isinstance(error, NexusError) else Exit.ERROR
     return Exit.OK
+
+
+def _drain() -> None:
+    """Let what the output does not take go nowhere, else the end of the process fails on it once more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _said(error: BaseException) -> str:
