@@ -32,8 +32,7 @@ class Series:
             raise UsageError(
                 f"kind was {self.kind!r}, must be one of {', '.join(KINDS)}.{hint(self.kind, KINDS)}"
             )
-        named = self.symbol.isprintable() and self.symbol == self.symbol.strip()
-        if not self.symbol or not named or {".", ".."} & set(self.symbol.split("/")):
+        if not self.symbol or not self.symbol.isprintable() or self.symbol != self.symbol.strip():
             raise UsageError(f"symbol was {self.symbol!r}, must be a name such as BTC-USD.")
         if (self.interval > 0) != (self.kind == "bars") or self.interval < 0:
             raise UsageError(
