@@ -20,6 +20,7 @@ from nexus_core.errors import ConfigError, hint
 from nexus_core.market.events import BACK, BUY, EVENT, LAST, LEVEL, QUOTE, SELL, TRADE
 from nexus_core.records import Records
 from nexus_core.steps.plain import log
+from nexus_core.steps.ranks import place
 from nexus_core.steps.tool import record
 
 
@@ -279,18 +280,6 @@ def _scored(state: Any, found: int) -> int:
 
 
 @step
-def _place(values: Any, n: int, x: float) -> int:
-    low, high = 0, n
-    while low < high:
-        middle = (low + high) // 2
-        if values[middle] < x:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-@step
 def _far(state: Any, x: float, far: float, least: float) -> bool:
     if x - x != 0.0:
         return False
@@ -299,15 +288,15 @@ def _far(state: Any, x: float, far: float, least: float) -> bool:
         centre = state.ranked[n // 2]
         reach = abs(x - centre) / far
         # the median deviation is below `reach` just where more than half of the values are so near
-        near = _place(state.ranked, n, centre + reach) - _place(state.ranked, n, centre - reach)
+        near = place(state.ranked, n, centre + reach) - place(state.ranked, n, centre - reach)
         # and nine tenths of normal values lie within 2.44 median deviations
-        wide = _place(state.ranked, n, centre + 2.44 * reach) - _place(state.ranked, n, centre - 2.44 * reach)
+        wide = place(state.ranked, n, centre + 2.44 * reach) - place(state.ranked, n, centre - 2.44 * reach)
         is_far = reach > least and near > n // 2 and 10 * wide > 9 * n
     if n == state.ring.size:
         n -= 1
-        for i in range(_place(state.ranked, n + 1, state.ring[state.at]), n):
+        for i in range(place(state.ranked, n + 1, state.ring[state.at]), n):
             state.ranked[i] = state.ranked[i + 1]
-    new = _place(state.ranked, n, x)
+    new = place(state.ranked, n, x)
     for i in range(n, new, -1):
         state.ranked[i] = state.ranked[i - 1]
     state.ranked[new] = state.ring[state.at] = x

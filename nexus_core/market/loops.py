@@ -158,7 +158,7 @@ class StrategyLoop:
         as it would be if the event came in one block with that row.
         """
         error = None
-        for s in np.flatnonzero(between.first < between.last):
+        for s in np.flatnonzero(between.first < between.last) if self.hears else ():
             before, last = self.states[s : s + 1].copy(), between.first.copy()
             last[s] = between.last[s]
             try:

@@ -57,7 +57,7 @@ def rolling_quantile(window: int, share: float = 0.5) -> np.void:
 
 
 @step
-def _place(line: Any, n: int, x: float) -> int:
+def place(line: Any, n: int, x: float) -> int:
     """Return how many of the first `n` of a rising line are below `x`."""
     low = 0
     while low < n:
@@ -73,17 +73,17 @@ def _place(line: Any, n: int, x: float) -> int:
 def _leave(state: Any, x: float) -> None:
     line = state.line
     state.n -= 1
-    for i in range(_place(line, state.n + 1, x), state.n):
+    for i in range(place(line, state.n + 1, x), state.n):
         line[i] = line[i + 1]
 
 
 @step
 def _enter(state: Any, x: float) -> None:
     line = state.line
-    place = _place(line, state.n, x)
-    for i in range(state.n, place, -1):
+    at = place(line, state.n, x)
+    for i in range(state.n, at, -1):
         line[i] = line[i - 1]
-    line[place] = x
+    line[at] = x
     state.n += 1
 
 

@@ -11,7 +11,7 @@ from nexus_core import compile
 from nexus_core.errors import ConfigError, UsageError
 from nexus_core.market.events import EVENT
 from nexus_core.records import UNIT, Records, empty
-from nexus_synthetic import clock, flow_book, flow_law
+from nexus_synthetic import clock, flow_book, flow_law, law
 from nexus_synthetic.compositions import PLANT
 from nexus_synthetic.flow_law import (
     BOOK,
@@ -236,7 +236,7 @@ def _grown(events: Records, written: int) -> Records:
 
 
 def _entries() -> tuple[compile.Step, ...]:
-    bindings = {"draw_market": flow_law.draw_market, "move_market": flow_law.move_market}
+    bindings = {"draw_market": law.draw_market, "move_market": flow_law.move_market}
     running = {
         "ROOM": flow_book.ROOM,
         "move_symbol": flow_law.move_symbol,

@@ -154,15 +154,6 @@ BOOK = np.dtype(
 
 
 @step
-def draw_market(market: Any, places: Any, draws: Any, count: int) -> None:
-    """Draw what the market's next `count` seconds need."""
-    for i in range(count):
-        places[i] = place(market.number + i)
-    fill(draws, market.keys, places, count)
-    to_normal(draws[SHOCK], count)
-
-
-@step
 def draw_symbol(state: Any, ticks: Any, places: Any, draws: Any, count: int) -> None:
     """Draw what a symbol's next `count` seconds need."""
     for i in range(count):

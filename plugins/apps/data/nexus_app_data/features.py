@@ -41,7 +41,7 @@ def show_(name: Name, plot: Plot = None, bars: Bars = 10_000, seed: Seed = 7, as
         raise NotFoundError(
             f"features: there is no {name}.{hint(name, found)} See them all: nexus features list"
         )
-    rows, values = _computed(name, bars, seed)
+    rows, values = _computed(found[name][0], bars, seed)
     known = values[~np.isnan(values)]
     spread = {
         "min": float(known.min()) if known.size else None,
@@ -73,33 +73,31 @@ def _facts(feature: Any, category: str) -> dict[str, Any]:
     }
 
 
-def _computed(name: str, bars: int, seed: int) -> tuple[Any, Any]:
-    """Return rows of the synthetic market and a feature of each."""
+def _computed(feature: Any, bars: int, seed: int) -> tuple[Any, Any]:
+    """Return rows of the synthetic market, of its order flow where a book is needed, and their feature."""
     import numpy as np
     from nexus_features import NAMES, Standard
 
     from nexus_core import Market, plugins
-    from nexus_core.market.features import FeatureLoop
+    from nexus_core.market.blocks import Between
+    from nexus_core.market.events import unknown
+    from nexus_core.market.features import FeatureLoop, Views
     from nexus_core.types import Instrument
 
-    feed = plugins.load("feeds", "synthetic")()
-    market = Market((Instrument("BTC-USD"),), MINUTE, seed, bars)
-    rows = np.concatenate([chunk.rows for chunk in feed.chunks(market, 0)])
-    loop = FeatureLoop("standard", Standard(), 1, MINUTE)
-    out, missing = np.empty((bars, len(NAMES))), np.zeros(bars, np.int64)
-    loop.run(rows, np.array([0]), np.array([bars]), _books(rows), out, missing)
-    return rows, out[:, NAMES.index(name)]
-
-
-def _books(rows: Any) -> Any:
-    """Return a view of the book for each row: its own bid, ask and sizes, the best level of each side."""
-    from nexus_core.market.events import unknown
-
-    views = unknown(len(rows))
-    views["known"] = 1
-    for side in ("bid", "ask"):
-        views[f"{side}s"][:, 0], views[f"{side}_sizes"][:, 0] = rows[side], rows[f"{side}_size"]
-    return views
+    feed = plugins.load("feeds", "synthetic")(market="flow" if feature.needs == "book" else "bars")
+    market, books = Market((Instrument("BTC-USD"),), MINUTE, seed, bars), Views(1)
+    loop, place = FeatureLoop("standard", Standard(), 1, MINUTE), NAMES.index(feature.name)
+    rows, values = [], []
+    for chunk in feed.chunks(market, 0):
+        first, last, size = chunk.starts[:-1], chunk.starts[1:], len(chunk.rows)
+        views, out, missing = unknown(size), np.empty((size, len(NAMES))), np.zeros(size, np.int64)
+        if chunk.events is not None:
+            between = Between(chunk.events, chunk.event_starts[:-1], chunk.event_starts[1:])
+            books.run(chunk.rows, first, last, between, views)
+        loop.run(chunk.rows, first, last, views, out, missing)
+        rows.append(chunk.rows)
+        values.append(out[:, place])
+    return np.concatenate(rows), np.concatenate(values)
 
 
 def _draw(rows: Any, values: Any, feature: Any, category: str, path: Path) -> None:

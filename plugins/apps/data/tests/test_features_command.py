@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from nexus_app_data import features
-from nexus_features import NAMES
+from nexus_features import FEATURES, NAMES
 from typer.testing import CliRunner
 
 from nexus_core import cli
@@ -37,13 +37,13 @@ def test_all_features_are_listed():
     }
 
 
-@pytest.mark.parametrize("name", ["rsi", "bid_ask_spread", "volume_imbalance"])
+@pytest.mark.parametrize("name", ["rsi", "bid_ask_spread", "market_depth", "volume_imbalance"])
 def test_a_feature_is_computed(name):
     shown = told("show", name, "--bars", 200, "--seed", 3)
     assert (shown["bars"], shown["seed"]) == (200, 3)
     assert shown["unknown"] == shown["warmup"] / 200
     assert shown["min"] < shown["median"] < shown["max"]
-    rows, values = features._computed(name, 200, 3)
+    rows, values = features._computed(FEATURES[NAMES.index(name)], 200, 3)
     assert len(rows) == 200
     assert shown["median"] == np.nanmedian(values)
 
