@@ -123,6 +123,14 @@ class Strategy(Plugin):
     """Whether the book counts what is added, cancelled and traded at each level."""
     at_work: ClassVar[Any] = None
     """The loop that takes it through the rows, where it is written in a style of somebody's own."""
+    row_seconds: ClassVar[float] = 60.0
+    """How long the rows last that it was made for."""
+    targets: ClassVar[Mapping[str, float]] = {}
+    """What its tests hold it to, by name."""
+    slot: ClassVar[str] = ""
+    """The slot of the model whose opinion it blends in, if there is one."""
+    blend: ClassVar[Any] = None
+    """A static method `blend(row, signal, score, opinion)`: signal and score with an opinion in [-1, 1]."""
     mirror: ClassVar[str] = "price"
     """What turns the market upside down for it, so that its signals turn too: `price` (p to 2 p0 - p), `log`
     (log price negated), or a sentence that says why nothing does."""

@@ -12,7 +12,7 @@ from nexus_core.steps.oscillators import convergence as macd
 from nexus_core.steps.oscillators import direction as adx
 from nexus_core.steps.oscillators import range_place as stochastic
 from nexus_core.steps.oscillators import strength_index as rsi
-from nexus_core.steps.plain import clip, exp, log, sqrt, squash, tanh
+from nexus_core.steps.plain import blend, clip, exp, log, sqrt, squash, tanh
 from nexus_core.steps.ranges import average as atr
 from nexus_core.steps.ranges import bar as true_range
 from nexus_core.steps.ranks import quantile as rolling_quantile
@@ -29,6 +29,7 @@ __all__ = [
     "Tool",
     "adx",
     "atr",
+    "blend",
     "cci",
     "clip",
     "ewm",

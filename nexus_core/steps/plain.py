@@ -54,3 +54,19 @@ def clip(x: float, low: float, high: float) -> float:
     if x < low:
         return np.float64(low)
     return np.float64(high if x > high else x)
+
+
+@step
+def blend(signal: int, score: float, opinion: float, share: float) -> tuple[int, float]:
+    """Return signal and score with a share of a model's opinion in [-1, 1]: (1 - share) own + share opinion.
+
+    What is left on the signal's side is its score; an opinion that outweighs it silences it, and none (NaN)
+    leaves it as it is.
+    """
+    if signal == 0 or opinion != opinion:
+        return signal, score
+    side = 1 if signal > 0 else -1
+    left = (1.0 - share) * score + share * side * clip(opinion, -1.0, 1.0)
+    if not left > 0.0:
+        return 0, 0.0
+    return signal, min(left, 1.0)

@@ -1,11 +1,14 @@
-"""Markets with a known event in them, laid over the synthetic market, for tests of what a strategy detects.
+"""Markets with a known event in them, for tests of what a strategy detects.
 
-They stand on the library nexus-synthetic (`pip install nexus-core[testing]`). The market without an event is
-`quiet`: what fires there is false.
+An event is laid over the synthetic bars, or planted in the market of order flow. They stand on the library
+nexus-synthetic (`pip install nexus-core[testing]`). The market without an event is `quiet`: what fires there
+is false.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -14,7 +17,13 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from nexus_core.errors import NotFoundError
+from nexus_core.market.bars import Bars
+from nexus_core.market.blocks import Chunk, blocks
 from nexus_core.records import UNIT, Records
+from nexus_core.strategy import Strategy
+from nexus_core.styles import loop
+from nexus_core.testing.market import MINUTE
+from nexus_core.testing.market import rows as rows_of
 
 Floats = NDArray[np.float64]
 
@@ -30,13 +39,149 @@ class Scenario:
     """1 where price goes up at it, -1 where it goes down."""
 
 
+@frozen
+class Session:
+    """Rows and events of one symbol of the market of order flow, and what was planted in it."""
+
+    chunk: Chunk
+    planted: Records
+    """As `nexus_synthetic.PLANTED`: kind, side, decoy, start, turn and end in nanoseconds, and more."""
+
+    @property
+    def real(self) -> Records:
+        """Return the plants that are no decoys."""
+        return self.planted[self.planted["decoy"] == 0]
+
+
+@frozen
+class Detection:
+    """How a strategy's signals met what was planted."""
+
+    plants: int
+    """Plants that are no decoys."""
+    found: int
+    """Of those, the ones with a signal of their side in time."""
+    signals: int
+    """Stretches of signals of one side."""
+    right: int
+    """Of those, the ones that met a plant of their side in time."""
+
+    @property
+    def recall(self) -> float:
+        """Return the share of plants that were found; NaN where there was none."""
+        return self.found / self.plants if self.plants else math.nan
+
+    @property
+    def precision(self) -> float:
+        """Return the share of signals that were right; NaN where there was none."""
+        return self.right / self.signals if self.signals else math.nan
+
+
+def flow(
+    seed: int,
+    minutes: int,
+    kinds: Sequence[str] = (),
+    *,
+    interval: int = MINUTE,
+    ease: float | None = None,
+    rate: float = 6.0,
+    activity: float = 1.0,
+) -> Session:
+    """Return minutes of the market of order flow, as rows of `interval` nanoseconds with their events.
+
+    It is sown with plants of these `kinds` (`nexus_synthetic.KINDS`) and their decoys, half and half, `rate`
+    of them an hour; without kinds with none, which is the market to be silent in. `ease` from 0 to 1 sets how
+    clear they are; None draws that of each. Where rows are shorter than a minute there is one for each
+    interval in which anything happened, else for each in which somebody traded.
+    """
+    synthetic: Any = _synthetic()
+    made = synthetic.Flow(
+        seed, 1, activity=activity, plants=bool(kinds), rate=rate, kinds=tuple(kinds), ease=ease
+    )
+    events, starts = made.take(minutes)
+    bars = Bars("time", interval, 1, origin=synthetic.START, quiet=interval < MINUTE)
+    rows, row_starts = bars.take(events, starts, until=synthetic.START + minutes * MINUTE)
+    last = int(rows["ts"][-1]) if len(rows) else 0
+    kept = int(np.searchsorted(events["ts"], last, side="right"))
+    return Session(Chunk(rows, row_starts, events[:kept], np.array([0, kept])), made.planted)
+
+
+def driftless(seed: int, size: int = 2_000) -> Records:
+    """Return bars without drift whose volatility wanders: patterns are there but by chance."""
+    rng, level = np.random.default_rng((seed, 3)), 0.0
+    volatility = np.zeros(size)
+    for i, shock in enumerate(rng.normal(size=size)):
+        level = 0.98 * level + 0.1 * shock
+        volatility[i] = 0.0005 * math.exp(level)
+    inside: Floats = rng.normal(size=(size, 60)) * volatility[:, None] / math.sqrt(60.0)
+    path = np.log(30_000.0) + np.cumsum(inside).reshape(size, 60)
+    opened = np.concatenate([[30_000.0], np.exp(path[:-1, -1])])
+    inner = np.exp(path)
+    volume: Floats = 100.0 * np.exp(rng.normal(size=size) * 0.5) * volatility / 0.0005
+    bought: Floats = volume * np.clip(
+        0.5 + (inner[:, -1] / opened - 1.0) / volatility / 8.0 + rng.normal(size=size) / 10, 0.05, 0.95
+    )
+    grid = 64.0
+    made = rows_of(
+        np.rint(inner[:, -1] * grid) / grid,
+        open=np.rint(opened * grid) / grid,
+        volume=volume, buy_volume=bought, sell_volume=volume - bought, trades=60,
+    )  # fmt: skip
+    made["high"] = np.maximum(
+        np.rint(inner.max(axis=1) * grid) / grid, np.maximum(made["open"], made["close"])
+    )
+    made["low"] = np.minimum(
+        np.rint(inner.min(axis=1) * grid) / grid, np.minimum(made["open"], made["close"])
+    )
+    made["bid"], made["ask"] = made["close"] - 1.0 / grid, made["close"] + 1.0 / grid
+    return made
+
+
+def met(
+    rows: Records, signals: Any, planted: Records, within: int, *, since: str = "turn", again: int = 0
+) -> Detection:
+    """Hold the signals of one symbol's rows against what was planted there.
+
+    A plant is found by a signal of its side from its turn (or its `start`) to `within` rows after its turn.
+    Rows that signal the same side with gaps of at most `again` rows are one signal; it is right where its
+    first row finds a plant that is no decoy. Plants whose time does not lie within the rows do not count.
+    """
+    times: Any = rows["ts"]
+    firsts, lasts = np.searchsorted(times, planted[since]), np.searchsorted(times, planted["turn"]) + within
+    counts = (planted["decoy"] == 0) & (lasts < len(times))
+    real, firsts, lasts = planted[counts], firsts[counts], lasts[counts]
+    signs = np.where(np.abs(signals) <= 2, np.sign(signals), 0)
+    begun = _begun(signs, again)
+    found = sum(
+        bool(np.any(signs[low : high + 1] == side))
+        for low, high, side in zip(firsts.tolist(), lasts.tolist(), real["side"].tolist(), strict=True)
+    )
+    right = sum(
+        bool(np.any((firsts <= at) & (at <= lasts) & (real["side"] == signs[at]))) for at in begun.tolist()
+    )
+    return Detection(len(real), found, len(begun), right)
+
+
+def _begun(signs: Any, again: int) -> Any:
+    """Return the rows at which a signal begins."""
+    at = np.flatnonzero(signs)
+    apart = np.diff(at, prepend=-(1 << 40)) > again + 1
+    return at[apart | (np.diff(signs[at], prepend=0) != 0)]
+
+
+def answers(strategy: Strategy, session: Session | Records, name: str = "tried") -> tuple[Any, Any]:
+    """Return the signals and scores of a strategy's rows of one symbol, in one block."""
+    chunk = session.chunk if isinstance(session, Session) else Chunk(session, np.array([0, len(session)]))
+    work = loop(name, strategy, ["BTC-USD"])
+    signals, scores = np.zeros(len(chunk.rows), np.int8), np.zeros(len(chunk.rows))
+    for block in blocks(chunk, 0, 1 << 40, lambda _: np.iinfo(np.int64).max):
+        work.run(block.rows, block.first, block.last, signals, scores, block.between)
+    return signals, scores
+
+
 def quiet(seed: int, size: int = 2_000) -> Records:
     """Return bars of the synthetic market as they come: no event but by chance."""
-    try:
-        synthetic: Any = import_module("nexus_synthetic")
-    except ImportError as error:
-        raise NotFoundError("scenarios need nexus-synthetic: pip install nexus-core[testing]") from error
-    return synthetic.Generator(seed, 1).take(size)[0]
+    return _synthetic().Generator(seed, 1).take(size)[0]
 
 
 def shock(
@@ -71,6 +216,13 @@ def gap(seed: int, size: int = 2_000, at: int = 1_000, moves: float = 10.0, side
 def usual(rows: Records) -> float:
     """Return the usual move of a bar: the standard deviation of the closes' log returns."""
     return float(np.diff(np.log(rows["close"])).std())
+
+
+def _synthetic() -> Any:
+    try:
+        return import_module("nexus_synthetic")
+    except ImportError as error:
+        raise NotFoundError("scenarios need nexus-synthetic: pip install nexus-core[testing]") from error
 
 
 def _laid(

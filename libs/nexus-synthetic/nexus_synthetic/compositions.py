@@ -63,10 +63,11 @@ PLANT = np.dtype(
             (name, "i8")
             for name in (
                 "draws", "kind", "side", "decoy", "stage", "stages", "turns", "wake", "stage_end",
-                "start", "turn", "last", "tick", "offset", "wall_side", "wall_lots",
+                "start", "turn", "last", "tick", "offset", "wall_side", "wall_lots", "opens",
             )
         ],
-        *[(name, "f8") for name in ("rate", "size", "distance", "life", "move")],
+        *[(name, "f8") for name in ("rate", "ease", "size", "distance", "life", "move")],
+        ("chosen", "i8", (len(KINDS),)),
         *[
             (f"stage_{name}", "f8", (STAGES,))
             for name in ("seconds", "drifts", "pushes", "lots", "pins", "aims")
@@ -112,8 +113,8 @@ def compose(state: Any, plant: Any) -> None:
 
 @step
 def _within(plant: Any, at: int) -> float:
-    low, high = RANGES[plant.kind, at], RANGES[plant.kind, at + 1]
-    return low * exp(draw(plant) * log(high / low))
+    low, high, u = RANGES[plant.kind, at], RANGES[plant.kind, at + 1], draw(plant)
+    return low * exp((u if plant.ease < 0.0 else plant.ease) * log(high / low))
 
 
 @step

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nexus_core import compile
-from nexus_core.errors import ConfigError, UsageError
+from nexus_core.errors import ConfigError, UsageError, hint
 from nexus_core.market.events import EVENT
 from nexus_core.records import UNIT, Records, empty
 from nexus_synthetic import clock, flow_book, flow_law, law
-from nexus_synthetic.compositions import PLANT
+from nexus_synthetic.compositions import DRIVE, KINDS, PLANT
 from nexus_synthetic.flow_law import (
     BOOK,
     FIRST_STREAM,
@@ -90,9 +90,11 @@ class Flow:
     `interval` is what `take` counts in, whole seconds in nanoseconds; `start` the time of its first open.
     `price_ticks` are the symbols' price grids in 1e-8, if given, else `default_grid`; a finer one than
     1/20,000 of the anchor is used in steps of several ticks. `activity` makes everything but volatility
-    rarer or more frequent, from 0.1 to 10. The events are a function of these, the seed, the time and the
-    symbol's index: not of how much is asked for at a time and, but for `seq`, not of how many symbols
-    there are.
+    rarer or more frequent, from 0.1 to 10. With `plants`, `rate` of them come an hour, of these `kinds`
+    alone if some are named; `ease` from 0 to 1 puts their numbers at one place in their ranges, from the
+    weakest to the clearest, instead of drawing them. The events are a function of these, the seed, the time
+    and the symbol's index: not of how much is asked for at a time and, but for `seq`, not of how many
+    symbols there are.
     """
 
     def __init__(
@@ -105,12 +107,14 @@ class Flow:
         activity: float = 1.0,
         plants: bool = False,
         rate: float = 6.0,
+        kinds: Sequence[str] = (),
+        ease: float | None = None,
     ) -> None:
         units = [default_grid(s) for s in range(symbols)] if price_ticks is None else list(price_ticks)
         _check(seed, symbols, interval, start, units, activity, rate)
         self.symbols, self.interval = symbols, interval
         self._states = _found(seed, start, units, activity)
-        self._plants = _soil(seed, symbols, rate if plants else 0.0)
+        self._plants = _soil(seed, symbols, rate if plants else 0.0, kinds, ease)
         self._planted = [np.zeros(0, PLANTED)]
         self._market = np.zeros(1, MARKET)
         self._market["keys"] = keys(seed, 0, FIRST_STREAM, MARKET_STREAMS)
@@ -301,9 +305,18 @@ def _found(seed: int, start: int, units: Sequence[int], activity: float) -> Reco
     return states
 
 
-def _soil(seed: int, symbols: int, rate: float) -> Records:
+def _soil(seed: int, symbols: int, rate: float, kinds: Sequence[str], ease: float | None) -> Records:
     """Return the places for plants, one for each symbol, at this rate an hour."""
     plants = empty(PLANT, symbols)
+    for kind in kinds:
+        if kind not in KINDS[1:]:
+            raise ConfigError(f"synthetic flow: {kind} is no kind of plant.{hint(kind, KINDS[1:])}")
+    if ease is not None and not 0.0 <= ease <= 1.0:
+        raise ConfigError(f"synthetic flow: ease was {ease}; it is from 0 to 1.")
+    quick = [KINDS.index(each) for each in kinds if each != KINDS[DRIVE]]
+    plants["chosen"][:, : 1 + len(quick)] = len(quick) if quick or not kinds else -1, *quick
+    plants["opens"] = not kinds or KINDS[DRIVE] in kinds
+    plants["ease"] = -1.0 if ease is None else ease
     for symbol in range(symbols):
         plants["key"][symbol] = keys(seed, symbol + 1, PLANT_STREAM, 1)[0]
     plants["rate"] = rate / 3600.0

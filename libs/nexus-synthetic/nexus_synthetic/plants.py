@@ -66,7 +66,7 @@ def watch(state: Any, plant: Any) -> None:
         plant.lows[at] = min(plant.lows[at], lowest)
         if plant.wake < 0:
             _wait(state, plant)
-        if seconds * SECOND % DAY == 0 and plant.kind == NOTHING:
+        if seconds * SECOND % DAY == 0 and plant.kind == NOTHING and plant.opens > 0:
             _begin(state, plant, DRIVE)
 
 
@@ -95,13 +95,25 @@ def _choose(events: Any, state: Any, plant: Any) -> None:
         kind = 1 + math.floor(u / _QUICK * LAST_QUICK)
     else:
         kind = LAST_QUICK + 1 + math.floor((u - _QUICK) / (1.0 - _QUICK) * (LAST_SLOW - LAST_QUICK))
+    kind = _chosen(plant, kind, u)
     room = _LONGEST_QUICK if kind <= LAST_QUICK else _LONGEST_SLOW
-    if state.now % DAY > DAY - room:  # the opening of the next day is kept free for its drive
+    if (
+        kind == NOTHING or state.now % DAY > DAY - room
+    ):  # the opening of the next day is kept free for its drive
         _wait(state, plant)
     else:
         _begin(state, plant, kind)
         _place(events, state, plant)
         _sleep(state, plant)
+
+
+@step
+def _chosen(plant: Any, kind: int, u: float) -> int:
+    """Return the kind that was drawn, or one of those that were chosen; nothing where that is the drive."""
+    count = plant.chosen[0]
+    if count == 0:
+        return kind
+    return NOTHING if count < 0 else plant.chosen[1 + math.floor(u * count)]
 
 
 @step

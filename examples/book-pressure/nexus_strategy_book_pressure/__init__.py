@@ -1,0 +1,1 @@
+"""An example: a strategy on the events of an order book."""

@@ -1,0 +1,1 @@
+"""An example: buys a fall from the rolling high, as a compiled step."""

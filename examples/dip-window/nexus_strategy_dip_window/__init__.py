@@ -1,0 +1,1 @@
+"""An example: buys a fall from the rolling high, in fifteen lines of plain Python."""

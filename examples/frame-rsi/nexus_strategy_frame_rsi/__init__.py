@@ -1,0 +1,1 @@
+"""An example: code that somebody has, on a DataFrame, as a strategy."""

@@ -1,0 +1,1 @@
+"""Trades the break away from a level that absorbed aggressive volume."""

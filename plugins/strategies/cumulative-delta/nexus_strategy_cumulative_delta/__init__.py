@@ -1,0 +1,1 @@
+"""Trades the session's cumulative delta where it leads price."""

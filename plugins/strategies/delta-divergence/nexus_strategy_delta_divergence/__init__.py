@@ -1,0 +1,1 @@
+"""Trades divergence between swings of price and of cumulative delta."""

@@ -1,0 +1,1 @@
+"""Trades what follows a shock of price and volume: continuation or reversal."""

@@ -1,0 +1,1 @@
+"""Detects levels that trade more than they ever displayed, and trades with them."""

@@ -1,0 +1,1 @@
+"""Detects cascades of forced trades: with them as they speed up, against them when spent."""

@@ -1,0 +1,1 @@
+"""Trades against aggressors whose volume the touch absorbs until they are spent."""

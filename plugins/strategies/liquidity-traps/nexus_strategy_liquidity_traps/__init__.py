@@ -1,0 +1,1 @@
+"""Detects false breaks of swing highs and lows, and trades the return."""

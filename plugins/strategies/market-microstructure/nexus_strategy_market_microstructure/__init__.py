@@ -1,0 +1,1 @@
+"""Follows informed order flow, by its toxicity and its impact on price."""

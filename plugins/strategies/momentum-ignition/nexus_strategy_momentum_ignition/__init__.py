@@ -1,0 +1,1 @@
+"""Trades bursts of one-sided trading by their phase: ignition, propagation, exhaustion."""

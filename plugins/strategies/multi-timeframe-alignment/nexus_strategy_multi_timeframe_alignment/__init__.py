@@ -1,0 +1,1 @@
+"""Trades where the trends of several timeframes agree."""

@@ -1,0 +1,1 @@
+"""Trades lasting imbalance of the order book, where its orders and its flow agree."""

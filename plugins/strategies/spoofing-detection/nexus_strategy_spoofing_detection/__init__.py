@@ -1,0 +1,1 @@
+"""Detects large orders that are cancelled as price nears, and trades against their side."""

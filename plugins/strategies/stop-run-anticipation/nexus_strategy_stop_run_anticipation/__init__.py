@@ -1,0 +1,1 @@
+"""Trades runs toward clusters of stops, and the reversal after they are swept."""

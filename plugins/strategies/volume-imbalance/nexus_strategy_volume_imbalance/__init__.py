@@ -1,0 +1,1 @@
+"""Trades runs of volume bars whose buying or selling is beyond what is expected."""
