@@ -6,14 +6,15 @@ gives the same decisions for the same rows whatever the size of the blocks they 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import Factory, define, field, frozen
 
+from nexus_core import calibration, listeners, log, plugins
 from nexus_core import ledger as books
-from nexus_core import listeners, log, plugins
 from nexus_core.broker import Broker
+from nexus_core.calibration import Table
 from nexus_core.compile import closure, is_warm
 from nexus_core.config import Quarantine, Run, Settings
 from nexus_core.errors import ConfigError, DataError, NexusError, NotFoundError, PluginError, hint
@@ -24,8 +25,10 @@ from nexus_core.listeners import Listeners
 from nexus_core.market import blocks as cutting
 from nexus_core.market.blocks import Block, Chunk
 from nexus_core.market.loops import StrategyLoop, state_code
+from nexus_core.market.outcomes import Outcomes
 from nexus_core.quarantine import Ward
 from nexus_core.records import Records
+from nexus_core.slots import Blends, Opinions
 from nexus_core.strategy import OVERRUN, Strategy
 from nexus_core.styles import loop
 from nexus_core.types import Instrument, iso, to_units
@@ -39,6 +42,7 @@ USUAL = 10_000
 """Ticks of a run that names no number, on a feed without an end."""
 
 Progress = Callable[[str], None]
+Known = Mapping[str, Mapping[str, Any]]
 
 
 @frozen
@@ -59,16 +63,25 @@ class Engine:
     chain: Chain
     ledger: Ledger
     inactive: Sequence[Inactive] = ()
+    tables: Sequence[Table | None] = ()
+    """What is known of each strategy's scores."""
     tick: int = 0
     """Number of the next tick."""
+    opinions: Opinions = Factory(dict[str, Callable[[Records], Any]])
+    """Who fills the slots that strategies name."""
     rules: Quarantine = Factory(Quarantine)
     ward: Ward = field(init=False)
+    blends: Blends = field(init=False)
+    outcomes: Outcomes = field(init=False)
     _columns: Judged = field(init=False)
     time: int = field(default=-(2**63), init=False)
     """Of the last tick that was taken."""
 
     def __attrs_post_init__(self) -> None:
         self.ward = Ward(self.loops, self.rules)
+        self.blends = Blends([each.strategy for each in self.loops], self.opinions)
+        horizons = [each.strategy.horizon for each in self.loops]
+        self.outcomes = Outcomes(horizons, len(self.market.instruments))
 
     def blocks(self, chunk: Chunk, size: int, stops: Sequence[int] = ()) -> Iterator[Block]:
         """Cut the next chunk into blocks that end at epoch edges, and make room for its columns."""
@@ -108,6 +121,8 @@ class Engine:
             self.chain.judge(block.late, seen)
             self._columns = self.chain.columns(len(block.rows))
         self.ward.run(block, self._columns)
+        self.blends.run(block, self._columns.signals, self._columns.scores)
+        self.outcomes.run(block, self._columns.signals, self._columns.scores)
         self.chain.judge(block, self._columns)
         return self._columns
 
@@ -120,17 +135,26 @@ class Engine:
         """Return the length of an epoch in nanoseconds."""
         return DAY if self.market.interval < DAY else TICKS_OF_LONG_EPOCH * self.market.interval
 
+    @property
+    def known(self) -> dict[str, Table]:
+        """Return what is known of the scores of those strategies that have a table, by name."""
+        pairs = zip(self.loops, self.tables, strict=False)
+        return {loop.name: table for loop, table in pairs if table is not None}
+
     def states(self) -> dict[str, tuple[Any, str]]:
         """Return every record of state by name, with the hash of the code it belongs to."""
         made = {name: (array, "") for name, array in self.ledger.records().items()}
         made |= {f"strategy:{loop.name}": (loop.states, loop.code) for loop in self.loops}
+        made |= self.outcomes.records([loop.name for loop in self.loops])
         return made | self.chain.records() | {"quarantine": (self.ward.books, "")}
 
     def warm(self, progress: Progress) -> None:
         """Compile what decides, or load it from the cache; tell of what has to be compiled."""
         compiled: list[tuple[str, Any]] = [(loop.name, loop) for loop in self.loops if loop.entry is not None]
         cutting.warm()
-        for name, part in [*compiled, ("the chain", self.chain), ("the ledger", self.ledger)]:
+        self.blends.warm()
+        parts = [("the outcomes", self.outcomes), ("the chain", self.chain), ("the ledger", self.ledger)]
+        for name, part in [*compiled, *parts]:
             if not is_warm(part.entry):
                 progress(f"compiling {name}")
             try:
@@ -160,6 +184,11 @@ class Assembly:
         return self.engine.market
 
     @property
+    def known(self) -> Known:
+        """Return the calibration tables, by strategy, as plain values."""
+        return {name: dict(table.facts) for name, table in self.engine.known.items()}
+
+    @property
     def code(self) -> dict[str, str]:
         """Return the hashes of the code that decides, with its parameters, by name."""
         engine, chain = self.engine, self.engine.chain
@@ -167,6 +196,7 @@ class Assembly:
         steps |= dict(zip(("fee", "slippage"), self.broker.costs(), strict=True))
         made = {name: state_code(each.step, each.params.dtype, each.params) for name, each in steps.items()}
         made |= {name: code for name, (_, code) in engine.states().items() if code}
+        made |= {f"calibration:{name}": table.digest for name, table in engine.known.items()}
         return made | {"ledger": closure(engine.ledger.entry), "chain": closure(chain.entry)}
 
     def warm(self, progress: Progress) -> None:
@@ -175,10 +205,18 @@ class Assembly:
         self.engine.warm(progress)
 
 
-def assemble(settings: Settings, trace: str | None = None, live: bool = False) -> Assembly:
+def assemble(
+    settings: Settings,
+    trace: str | None = None,
+    live: bool = False,
+    known: Known | None = None,
+    opinions: Opinions | None = None,
+) -> Assembly:
     """Load the plugins that settings name and put an engine together.
 
-    On paper a strategy that is broken is left out, in real trading nothing is.
+    On paper a strategy that is broken is left out, in real trading nothing is. `known` are the calibration
+    tables of a run that goes on, by strategy; a new one is given those that hold for it. `opinions` fill the
+    slots of strategies that blend them in.
     """
     _warn_of_strangers(settings)
     run = settings.run
@@ -187,7 +225,9 @@ def assemble(settings: Settings, trace: str | None = None, live: bool = False) -
     broker: Broker = _create(settings, "brokers", run.broker)
     market = _market(settings.run, feed)
     loops, inactive = _strategies(settings, feed, live)
-    chain = Chain(_gates(settings, heard), len(loops), len(market.instruments), settings.risk.min_confidence)
+    tables = [_table(each.strategy, feed, market, known) for each in loops]
+    least, symbols = settings.risk.min_confidence, len(market.instruments)
+    chain = Chain(_gates(settings, heard), len(loops), symbols, least, tables)
     ledger = Ledger(
         market.instruments,
         chain.ledger_gates,
@@ -199,7 +239,10 @@ def assemble(settings: Settings, trace: str | None = None, live: bool = False) -
         chain.layers,
         len(loops),
     )
-    engine = Engine(market, loops, chain, ledger, inactive, rules=settings.quarantine)
+    engine = Engine(
+        market, loops, chain, ledger, inactive,
+        tables=tables, opinions=opinions or {}, rules=settings.quarantine,
+    )  # fmt: skip
     return Assembly(settings, engine, feed, broker, heard)
 
 
@@ -254,6 +297,13 @@ def _strategies(settings: Settings, feed: Feed, live: bool) -> tuple[list[Strate
         reasons = "; ".join(f"{each.name} {each.reason}" for each in inactive)
         raise ConfigError(f"{settings.run.feed} feeds no strategy of this run: {reasons}. Choose others.")
     return active, inactive
+
+
+def _table(strategy: Strategy, feed: Feed, market: Market, known: Known | None) -> Table | None:
+    if known is not None:
+        return Table(known[strategy.name]) if strategy.name in known else None
+    version = plugins.find("strategies", strategy.name).version
+    return calibration.find(strategy, calibration.asked(strategy, version, feed.population, market.interval))
 
 
 def _gates(settings: Settings, heard: Listeners) -> list[tuple[str, Gate]]:

@@ -44,6 +44,8 @@ class Feed(Plugin, ABC):
     """What its rows carry: bar, volume, quote, trade, book."""
     clocks: ClassVar[set[str]] = {"bar"}
     """The decision clocks it has rows for: bar, every, event."""
+    population: str = "real"
+    """What market its rows are of: a calibration fitted on one says nothing of another."""
     endless: ClassVar[bool] = False
     """Whether it has rows without an end."""
     live: ClassVar[bool] = False

@@ -14,12 +14,14 @@ import numpy as np
 from attrs import define, frozen
 
 from nexus_core import compile, log
+from nexus_core.calibration import Table, ranks
 from nexus_core.errors import ConfigError, PluginError
 from nexus_core.ledger import GateStep, Judged
 from nexus_core.ledger.judge import KERNEL_GATES, LATE_ROW, NO_DIRECTION, NO_SIGNAL
 from nexus_core.market.blocks import Block
 from nexus_core.market.loops import state_code
 from nexus_core.records import ABSENT, LATE, ROW, Records, empty
+from nexus_core.steps.curves import interpolate
 from nexus_core.steps.tool import record
 from nexus_core.strategy import Param, Plugin
 
@@ -27,7 +29,7 @@ PASSES = {"above": operator.le, "from": operator.lt, "below": operator.ge}
 """How a value must stand to the limit to pass, by what the gate refuses."""
 
 _LAYER_2 = """
-def entry(rows, order, signals, scores, least, directions, confidences, reasons, values, limits):
+def entry(rows, order, signals, scores, known, least, directions, confidences, reasons, values, limits):
     strategies = signals.shape[0]
     for n in range(order.size):
         i = np.uint64(order[n])  # an index that cannot be negative needs no wrapping around
@@ -41,11 +43,13 @@ def entry(rows, order, signals, scores, least, directions, confidences, reasons,
             signal = signals[k, i]
             if signal == 0 or signal == ABSENT:
                 continue
-            score = scores[k, i]
-            best = max(best, score)
-            if score >= least:
+            own = scores[k, i]
+            if known[k, 0, 0] == known[k, 0, 0]:  # it has a table
+                own = interpolate(known[k, 0], known[k, 1], own)
+            best = max(best, own)
+            if own >= least:
                 total += signal
-                confidence += score
+                confidence += own
                 kept += 1
         if kept == 0:
             reasons[i] = NO_SIGNAL
@@ -181,9 +185,15 @@ class Chain:
     """The gates of a run, in order and numbered, and the market pass over them."""
 
     def __init__(
-        self, gates: Sequence[tuple[str, Gate]], strategies: int, symbols: int, min_confidence: float
+        self,
+        gates: Sequence[tuple[str, Gate]],
+        strategies: int,
+        symbols: int,
+        min_confidence: float,
+        tables: Sequence[Table | None] = (),
     ) -> None:
         self._strategies, self._least = strategies, min_confidence
+        self._known = ranks(tables or [None] * strategies)
         self.places = [Place(n, name, layer) for n, (name, layer) in enumerate(KERNEL_GATES)]
         self._market: list[_MarketGate] = []
         self.ledger_gates: list[GateStep] = []
@@ -197,12 +207,12 @@ class Chain:
             else:
                 facts = type(gate).step, gate.params.record(), gate.refuses, gate.halves
                 self.ledger_gates.append(GateStep(place.number, gate.layer, *facts))
-        self._columns = Judged.of(0, len(self._market), strategies)
+        self._columns = Judged.of(0, len(self._market), self._strategies)
         self.layers = np.array([each.layer for each in self.places])
         self.market_limits = np.array([each.gate.params.limit for each in self._market], np.float64)
         self.entry = compile.entry("signals", _LAYER_2, {
             "LATE": LATE, "ABSENT": ABSENT, "LATE_ROW": LATE_ROW, "NO_SIGNAL": NO_SIGNAL,
-            "NO_DIRECTION": NO_DIRECTION, "np": np,
+            "NO_DIRECTION": NO_DIRECTION, "interpolate": interpolate, "np": np,
         })  # fmt: skip
         """The compiled part of the market pass."""
         self._layer_2 = compile.Fixed(self.entry)
@@ -243,7 +253,7 @@ class Chain:
 
     def _signals(self, rows: Records, order: Any, judged: Judged) -> None:
         self._layer_2(
-            rows, order, judged.signals, judged.scores, self._least,
+            rows, order, judged.signals, judged.scores, self._known, self._least,
             judged.directions, judged.confidences, judged.reasons, judged.values, judged.limits,
         )  # fmt: skip
 

@@ -235,7 +235,7 @@ class Session:
         elif not opaque:
             return
         # another engine takes its market pass from the first row
-        scratch = assemble(self.assembly.settings).engine
+        scratch = assemble(self.assembly.settings, known=self.assembly.known).engine
         for block, told in self._again(scratch, tick):
             scratch.hear(told)
             scratch.decide(block)
@@ -291,6 +291,7 @@ def begin(home: Path, assembly: Assembly, block: int | None = None) -> Session:
         "gates": _gates(engine),
         "plugins": {o.key: f"{o.distribution} {o.version}" for o in plugins.offers() if o.key in named},
         "code": assembly.code,
+        "calibration": assembly.known,
     }
     return _opened(runs.create(home, facts), assembly, block)
 
@@ -302,15 +303,15 @@ def resume(folder: Path, block: int | None, progress: Callable[[str], None]) -> 
     put aside, and written anew from the first row.
     """
     facts = runs.manifest(folder)
-    settings = Settings.from_dict(facts["settings"])
-    assembly = assemble(settings)
+    settings, known = Settings.from_dict(facts["settings"]), facts["calibration"]
+    assembly = assemble(settings, known=known)
     if facts["recording"] != json.loads(json.dumps(assembly.feed.recording(assembly.market))):
         raise JournalError(f"{folder.name}: the feed's rows changed since the run began. {GO_ON}")
     assembly.warm(progress)
     try:
         return _opened(folder, assembly, block, restored=True)
     except DamagedError as error:
-        assembly = assemble(settings)
+        assembly = assemble(settings, known=known)
         if text := changed(folder, assembly):
             raise JournalError(f"{error} It cannot be played again as it was: {text}") from error
         aside = journals.set_aside(folder)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -134,6 +135,18 @@ def nexus(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[Any, str, s
             cli.main([str(each) for each in arguments])
         said = capsys.readouterr()
         return stop.value.code, said.out, said.err
+
+    return call
+
+
+@pytest.fixture
+def said_in_json(nexus: Callable[..., tuple[Any, str, str]]) -> Callable[..., Any]:
+    """Return a function that runs a command with --json, which has to go well, and reads what it prints."""
+
+    def call(*arguments: Any) -> Any:
+        code, out, err = nexus(*arguments, "--json")
+        assert (code, err) == (0, "")
+        return json.loads(out)
 
     return call
 

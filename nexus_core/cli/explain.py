@@ -8,6 +8,7 @@ import numpy as np
 from typer import Argument, Option
 
 from nexus_core import runs, types
+from nexus_core.calibration import Table
 from nexus_core.cli import output
 from nexus_core.errors import DataError, NotFoundError, UsageError, hint
 from nexus_core.journal import Journal
@@ -92,7 +93,7 @@ def _described(found: Any, facts: dict[str, Any]) -> dict[str, Any]:
         "order": types.order_name(symbol, ts, order) if order else None,
         "signals": [
             {"strategy": facts["strategies"][each["strategy"]], "signal": _SIGNALS[each["signal"]]}
-            | {"score": float(each["score"]), "calibrated": False}
+            | {"score": float(each["score"]), **_worth(each, facts)}
             for each in opinions
         ],
         "verdicts": [
@@ -101,6 +102,14 @@ def _described(found: Any, facts: dict[str, Any]) -> dict[str, Any]:
             for each in verdicts
         ],
     }
+
+
+def _worth(each: Any, facts: dict[str, Any]) -> dict[str, Any]:
+    """Return what an opinion's score was worth, by the table that the run was given."""
+    table = facts.get("calibration", {}).get(facts["strategies"][each["strategy"]])
+    if table is None or each["signal"] == ABSENT:
+        return {"calibrated": table is not None}
+    return {"calibrated": True, **Table(table).said(float(each["score"]))}
 
 
 def _text(data: dict[str, Any]) -> list[str]:
@@ -123,8 +132,13 @@ def _text(data: dict[str, Any]) -> list[str]:
 
 
 def _signal(each: dict[str, Any]) -> str:
-    score = "" if each["signal"] == "ABSENT" else f" score {each['score']:.2f} (uncalibrated)"
-    return f"{each['strategy']} {each['signal']}{score}"
+    said = f"{each['strategy']} {each['signal']}"
+    if each["signal"] == "ABSENT":
+        return said
+    if not each["calibrated"]:
+        return f"{said} score {each['score']:.2f} (uncalibrated)"
+    worth = f"confidence {each['confidence']:.2f}, right {each['p_right']:.2f}"
+    return f"{said} score {each['score']:.2f}, {worth} [{each['low']:.2f} {each['high']:.2f}]"
 
 
 def _verdict(each: dict[str, Any]) -> str:

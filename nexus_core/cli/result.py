@@ -29,6 +29,8 @@ def result(work: Session, seconds: float, rows: int) -> tuple[dict[str, Any], li
         "symbols": list(engine.market.symbols),
         "strategies": [loop.name for loop in engine.loops],
         "inactive": {each.name: f"{each.state}: {each.reason}" for each in engine.inactive},
+        "signals": {loop.name: engine.outcomes.of(k) for k, loop in enumerate(engine.loops)},
+        "calibrated": sorted(engine.known),
         "faults": {loop.name: loop.faults() for loop in engine.loops if loop.faults()},
         "quarantined": engine.ward.silent(),
         "quality": work.assembly.feed.quality,
@@ -46,9 +48,17 @@ def result(work: Session, seconds: float, rows: int) -> tuple[dict[str, Any], li
     return data, _text(data)
 
 
+def _counted(each: dict[str, Any], calibrated: bool) -> str:
+    known = each["right"] + each["wrong"]
+    right = f", {each['right'] / known:.1%} of {known:,} right at the horizon" if known else ""
+    mean = f", mean score {each['score']:.2f}" if each["signals"] else ""
+    return f"{each['signals']:,} signals{right}{mean}{'' if calibrated else ' (uncalibrated)'}"
+
+
 def _text(data: dict[str, Any]) -> list[str]:
     wins = f"{data['wins']:,} won" if data["trades"] else "none"
-    said = data["inactive"] | {name: f"{count:,} faults" for name, count in data["faults"].items()}
+    said = {name: _counted(each, name in data["calibrated"]) for name, each in data["signals"].items()}
+    said |= data["inactive"] | {name: f"{count:,} faults" for name, count in data["faults"].items()}
     said |= {name: f"quarantined since {since}" for name, since in data["quarantined"].items()}
     quality = "; ".join(f"{symbol} {score:.3f}" for symbol, score in data["quality"].items())
     facts = {

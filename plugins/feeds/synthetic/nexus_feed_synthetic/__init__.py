@@ -47,6 +47,14 @@ class Synthetic(Feed):
             offers, clocks = {"bar", "volume", "quote", "trade", "book"}, {"bar", "every", "event"}
             self.offers, self.clocks = offers, clocks  # pyright: ignore[reportAttributeAccessIssue]
 
+    @property
+    def population(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Return which of its markets it plays."""
+        made = f"synthetic {self.params.market}"
+        if self.params.market == "flow" and self.params.plants:
+            made += f" with {self.params.rate:g} plants an hour"
+        return made
+
     def warm(self) -> None:
         """Compile what makes rows, or load it from the cache."""
         if self.params.market == "flow":

@@ -1,0 +1,114 @@
+"""What a strategy's score is worth: its rank among past signals, and the share of those that were right.
+
+A table is fitted on one population of rows of one length, for one version, horizon and set of parameters; for
+any other it says nothing. The user's own tables come before those that a strategy was published with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from attrs import define, field
+
+from nexus_core.errors import DataError
+from nexus_core.folders import homes
+from nexus_core.steps.curves import interpolate
+from nexus_core.strategy import Strategy
+
+KNOTS = 101
+CURVES = ("scores", "ranks", "p", "low", "high")
+"""Curves over the score: its rank, and the share right at the horizon with its interval, all in [0, 1]."""
+FILE = "calibration.json"
+
+
+@define
+class Table:
+    """What a strategy's scores were worth where the table was fitted."""
+
+    facts: Mapping[str, Any] = field(repr=False)
+
+    def fits(self, asked: Mapping[str, Any]) -> bool:
+        """Tell whether it was fitted on what is asked for."""
+        return all(self.facts.get(name) == value for name, value in asked.items())
+
+    @cached_property
+    def knots(self) -> Any:
+        """Return its curves, `KNOTS` values each."""
+        made = np.array([self.facts[name] for name in CURVES], np.float64)
+        rises = (np.diff(made[:2], axis=1) >= 0).all()
+        if made.shape != (len(CURVES), KNOTS) or not rises or not ((made >= 0) & (made <= 1)).all():
+            raise ValueError(f"its curves are not {KNOTS} values in [0, 1], scores and ranks rising")
+        return made
+
+    @property
+    def digest(self) -> str:
+        """Return the hash of its curves."""
+        return hashlib.sha256(self.knots.tobytes()).hexdigest()[:32]
+
+    def said(self, score: float) -> dict[str, float]:
+        """Return what a score is worth: confidence, p_right, and the ends of its interval."""
+        names = ("confidence", "p_right", "low", "high")
+        curves = (float(interpolate(self.knots[0], each, score)) for each in self.knots[1:])
+        return dict(zip(names, curves, strict=True))
+
+
+def asked(strategy: Strategy, version: str, population: str, interval: int) -> dict[str, Any]:
+    """Return what a table must have been fitted on to hold for a strategy; `interval` in nanoseconds."""
+    return {
+        "population": population,
+        "interval": interval,
+        "horizon": strategy.horizon,
+        "version": version,
+        "params": strategy.params.by_name(),
+    }
+
+
+def find(strategy: Strategy, wanted: Mapping[str, Any]) -> Table | None:
+    """Return the table that holds for a strategy, the user's before the published one; None without one."""
+    fitting = (each for path in places(strategy) for each in read(path) if each.fits(wanted))
+    return next(fitting, None)
+
+
+def places(strategy: Strategy) -> list[Path]:
+    """Return the files in which a strategy's tables may be, the user's own first."""
+    own = [home / "calibration" / f"{strategy.name}.json" for home in homes()]
+    module = getattr(sys.modules.get(type(strategy).__module__), "__file__", None)
+    return [*own, Path(module).with_name(FILE)] if module else own
+
+
+def ranks(tables: Sequence[Table | None]) -> Any:
+    """Return the curve from score to confidence of each, NaN where there is no table."""
+    made = np.full((len(tables), 2, KNOTS), np.nan)
+    for k, table in enumerate(tables):
+        if table is not None:
+            made[k] = table.knots[:2]
+    return made
+
+
+def read(path: Path) -> Sequence[Table]:
+    """Return the tables of a file, none where there is no file."""
+    if not path.is_file():
+        return []
+    try:
+        tables = [Table(each) for each in json.loads(path.read_text(encoding="utf-8"))["tables"]]
+        if all(each.knots.size for each in tables):
+            return tables
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise DataError(
+            f"{path}: is no file of calibration tables ({why}). Fit it again, or remove it."
+        ) from error
+    return []
+
+
+def write(path: Path, tables: Sequence[Table]) -> None:
+    """Write a file of tables."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"tables": [dict(each.facts) for each in tables]}, indent=1) + "\n")
