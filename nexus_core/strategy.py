@@ -116,7 +116,7 @@ class Strategy(Plugin):
     """Rows before which it is absent. A property may compute it from the parameters."""
     horizon: int = 60
     """Rows until a signal is judged."""
-    on_event: ClassVar[Any] = None
+    on_event: Any = None
     """A static method `on_event(event, book, state, params)`, compiled: it takes the market events before a
     row and changes the state. `book` is the order book, where `book` is among the needs."""
     counts_levels: ClassVar[bool] = False
@@ -129,7 +129,7 @@ class Strategy(Plugin):
     """What its tests hold it to, by name."""
     slot: ClassVar[str] = ""
     """The slot of the model whose opinion it blends in, if there is one."""
-    blend: ClassVar[Any] = None
+    blend: Any = None
     """A static method `blend(row, signal, score, opinion)`: signal and score with an opinion in [-1, 1]."""
     mirror: ClassVar[str] = "price"
     """What turns the market upside down for it, so that its signals turn too: `price` (p to 2 p0 - p), `log`
