@@ -60,6 +60,13 @@ def test_interpolate_is_numpys_but_for_the_last_of_equal_knots(heights, x, quart
     assert math.isnan(interpolate(xs, ys, math.nan))
 
 
+def test_a_table_may_have_fewer_knots():
+    few = {"scores": [0.2, 0.6], "ranks": [0.0, 1.0], "p": [0.5, 0.6], "low": [0.4, 0.5], "high": [0.6, 0.7]}
+    said = Table({**facts(), **few}).said
+    assert said(0.4)["confidence"] == pytest.approx(0.5)
+    assert said(0.6) == said(0.9) == {"confidence": 1.0, "p_right": 0.6, "low": 0.5, "high": 0.7}
+
+
 def test_a_table_says_rank_and_share_right_with_its_interval():
     said = Table({**facts(), **curves(0.5, 0.9)}).said(0.7)
     assert said == pytest.approx({"confidence": 0.5, "p_right": 0.5, "low": 0.4, "high": 0.6})
