@@ -20,9 +20,9 @@ from nexus_synthetic import Generator
 from nexus_core import compile
 from nexus_core.market.bars import Bars
 from nexus_core.market.events import EVENT, LAST, TRADE
-from nexus_core.market.frames import framed, frames
 from nexus_core.records import Records
 from nexus_core.steps.flow import flow
+from nexus_core.steps.frames import framed, frames
 
 MINUTE = 60_000_000_000
 EVENTS, ROWS = 2_000_000, 500_000

@@ -16,9 +16,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nexus_core import engine, log, runs, session, templates
+from nexus_core import engine, log, session, templates
 from nexus_core.config import Settings
 from nexus_core.news import News
+from nexus_core.upkeep import homes
 
 PACKAGES, REPEATS, TURNS = 70, 7, 20
 STYLES = ("step", "window", "classic")
@@ -92,7 +93,7 @@ def main() -> None:
             best, median = timed(*arguments)
             what = f"nexus {' '.join(arguments)}, {PACKAGES} packages more, whole process"
             rows.append((what, f"{best:.2f} s (median {median:.2f})", target))
-        home = runs.home(folder / "runs")
+        home = homes.home(folder / "runs")
         played(home, told=True)
         turns = [(played(home, told=True), played(home, told=False)) for _ in range(TURNS)]
     with_hooks, without = (statistics.median(each) for each in zip(*turns, strict=True))

@@ -23,19 +23,15 @@ API = 1
 """The number of the interface between kernel and plugins."""
 
 _HOMES = {
-    "Broker": "nexus_core.broker",
-    "FeeModel": "nexus_core.broker",
-    "SlippageModel": "nexus_core.broker",
-    "step": "nexus_core.compile",
-    "Gate": "nexus_core.gates",
-    "FeatureSet": "nexus_core.features",
-    "Feed": "nexus_core.feed",
-    "Market": "nexus_core.feed",
-    "Param": "nexus_core.strategy",
-    "hookimpl": "nexus_core.hookspecs",
-    "Strategy": "nexus_core.strategy",
-    "Text": "nexus_core.strategy",
+    "broker": ("Broker", "FeeModel", "SlippageModel"),
+    "compile": ("step",),
+    "features": ("FeatureSet",),
+    "feed": ("Feed", "Market"),
+    "gates": ("Gate",),
+    "hookspecs": ("hookimpl",),
+    "strategy": ("Param", "Strategy", "Text"),
 }
+"""The rooms that the names are loaded from."""
 
 __all__ = [
     "API", "Broker", "FeatureSet", "FeeModel", "Feed", "Gate", "Market", "Param", "SlippageModel",
@@ -46,6 +42,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "steps":
         return import_module("nexus_core.steps")
-    if name not in _HOMES:
-        raise AttributeError(f"nexus_core has no {name}")
-    return getattr(import_module(_HOMES[name]), name)
+    for room, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"nexus_core.{room}"), name)
+    raise AttributeError(f"nexus_core has no {name}")

@@ -10,7 +10,6 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +32,19 @@ class Table:
     """What a strategy's scores were worth where the table was fitted."""
 
     facts: Mapping[str, Any] = field(repr=False)
+    knots: Any = field(init=False, repr=False, eq=False)
+    """Its curves, `KNOTS` values each; where it has fewer, the last stands for the rest."""
 
-    def fits(self, asked: Mapping[str, Any]) -> bool:
-        """Tell whether it was fitted on what is asked for."""
-        return all(self.facts.get(name) == value for name, value in asked.items())
-
-    @cached_property
-    def knots(self) -> Any:
-        """Return its curves, `KNOTS` values each; where it has fewer, the last stands for the rest."""
+    def __attrs_post_init__(self) -> None:
         made = np.array([self.facts[name] for name in CURVES], np.float64)
         rises = made.ndim == 2 and (np.diff(made[:2], axis=1) >= 0).all()
         if not rises or not 1 <= made.shape[1] <= KNOTS or not ((made >= 0) & (made <= 1)).all():
             raise ValueError(f"its curves are not 1 to {KNOTS} values in [0, 1], scores and ranks rising")
-        return np.pad(made, ((0, 0), (0, KNOTS - made.shape[1])), mode="edge")
+        self.knots = np.pad(made, ((0, 0), (0, KNOTS - made.shape[1])), mode="edge")
+
+    def fits(self, asked: Mapping[str, Any]) -> bool:
+        """Tell whether it was fitted on what is asked for."""
+        return all(self.facts.get(name) == value for name, value in asked.items())
 
     @property
     def digest(self) -> str:
@@ -97,15 +96,12 @@ def read(path: Path) -> Sequence[Table]:
     if not path.is_file():
         return []
     try:
-        tables = [Table(each) for each in json.loads(path.read_text(encoding="utf-8"))["tables"]]
-        if all(each.knots.size for each in tables):
-            return tables
+        return [Table(each) for each in json.loads(path.read_text(encoding="utf-8"))["tables"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         why = f"{type(error).__name__}: {error}"
         raise DataError(
             f"{path}: is no file of calibration tables ({why}). Fit it again, or remove it."
         ) from error
-    return []
 
 
 def write(path: Path, tables: Sequence[Table]) -> None:

@@ -228,17 +228,8 @@ def assemble(
     tables = [_table(each.strategy, feed, market, known) for each in loops]
     least, symbols = settings.risk.min_confidence, len(market.instruments)
     chain = Chain(_gates(settings, heard), len(loops), symbols, least, tables)
-    ledger = Ledger(
-        market.instruments,
-        chain.ledger_gates,
-        *broker.costs(),
-        books.rules(settings.risk, trace or settings.performance.trace, broker.on_paper),
-        to_units(settings.risk.capital),
-        chain.market_limits,
-        chain.asked,
-        chain.layers,
-        len(loops),
-    )
+    rules = books.rules(settings.risk, trace or settings.performance.trace, broker.on_paper)
+    ledger = Ledger(market.instruments, chain, *broker.costs(), rules, to_units(settings.risk.capital))
     engine = Engine(
         market, loops, chain, ledger, inactive,
         tables=tables, opinions=opinions or {}, rules=settings.quarantine,

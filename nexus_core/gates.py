@@ -20,49 +20,13 @@ from nexus_core.ledger import GateStep, Judged
 from nexus_core.ledger.judge import KERNEL_GATES, LATE_ROW, NO_DIRECTION, NO_SIGNAL
 from nexus_core.market.blocks import Block
 from nexus_core.market.loops import state_code
-from nexus_core.records import ABSENT, LATE, ROW, Records, empty
-from nexus_core.steps.curves import interpolate
+from nexus_core.market.signals import weighing
+from nexus_core.records import ROW, Records, empty
 from nexus_core.steps.tool import record
 from nexus_core.strategy import Param, Plugin
 
 PASSES = {"above": operator.le, "from": operator.lt, "below": operator.ge}
 """How a value must stand to the limit to pass, by what the gate refuses."""
-
-_LAYER_2 = """
-def entry(rows, order, signals, scores, known, least, directions, confidences, reasons, values, limits):
-    strategies = signals.shape[0]
-    for n in range(order.size):
-        i = np.uint64(order[n])  # an index that cannot be negative needs no wrapping around
-        if reasons[i] >= 0:
-            continue
-        total = 0
-        best = 0.0
-        confidence = 0.0
-        kept = 0
-        for k in range(strategies):
-            signal = signals[k, i]
-            if signal == 0 or signal == ABSENT:
-                continue
-            own = scores[k, i]
-            if known[k, 0, 0] == known[k, 0, 0]:  # it has a table
-                own = interpolate(known[k, 0], known[k, 1], own)
-            best = max(best, own)
-            if own >= least:
-                total += signal
-                confidence += own
-                kept += 1
-        if kept == 0:
-            reasons[i] = NO_SIGNAL
-            values[i] = best
-            limits[i] = least
-        elif rows[i].flags & LATE != 0:
-            reasons[i] = LATE_ROW
-        elif total == 0:
-            reasons[i] = NO_DIRECTION
-        else:
-            directions[i] = 1 if total > 0 else -1
-            confidences[i] = confidence / kept
-"""
 
 
 class Gate(Plugin):
@@ -192,7 +156,7 @@ class Chain:
         min_confidence: float,
         tables: Sequence[Table | None] = (),
     ) -> None:
-        self._strategies, self._least = strategies, min_confidence
+        self.strategies, self._least = strategies, min_confidence
         self._known = ranks(tables or [None] * strategies)
         self.places = [Place(n, name, layer) for n, (name, layer) in enumerate(KERNEL_GATES)]
         self._market: list[_MarketGate] = []
@@ -207,13 +171,10 @@ class Chain:
             else:
                 facts = type(gate).step, gate.params.record(), gate.refuses, gate.halves
                 self.ledger_gates.append(GateStep(place.number, gate.layer, *facts))
-        self._columns = Judged.of(0, len(self._market), self._strategies)
+        self._columns = Judged(0, len(self._market), strategies)
         self.layers = np.array([each.layer for each in self.places])
         self.market_limits = np.array([each.gate.params.limit for each in self._market], np.float64)
-        self.entry = compile.entry("signals", _LAYER_2, {
-            "LATE": LATE, "ABSENT": ABSENT, "LATE_ROW": LATE_ROW, "NO_SIGNAL": NO_SIGNAL,
-            "NO_DIRECTION": NO_DIRECTION, "interpolate": interpolate, "np": np,
-        })  # fmt: skip
+        self.entry = weighing(LATE_ROW, NO_SIGNAL, NO_DIRECTION)
         """The compiled part of the market pass."""
         self._layer_2 = compile.Fixed(self.entry)
 
@@ -234,7 +195,7 @@ class Chain:
     def columns(self, rows: int) -> Judged:
         """Return the columns for a chunk of `rows` rows, cleared; they are the same arrays at every call."""
         if rows > self._columns.directions.size:
-            self._columns = Judged.of(rows, len(self._market), self._strategies)
+            self._columns = Judged(rows, len(self._market), self.strategies)
         columns = self._columns
         for column in (columns.directions, columns.confidences, columns.values, columns.limits):
             column[:rows] = 0

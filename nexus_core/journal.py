@@ -350,7 +350,7 @@ def _lock(folder: Path, opened: ExitStack) -> None:
         opened.enter_context(closing(lock)).execute("begin exclusive")
     except sqlite3.Error as error:
         why = "another process is writing this run. Stop it first."
-        if not _is_busy(error):
+        if not is_busy(error):
             advice = "Give yourself the right to write there, or name another folder with --out."
             why = f"no journal can be written in {folder} ({error}). {advice}"
         raise JournalError(f"{folder.name}: {why}") from error
@@ -363,18 +363,8 @@ def reached(folder: Path) -> int:
     return 0
 
 
-def is_going(folder: Path) -> bool:
-    """Tell whether some process is writing this run."""
-    uri = f"{(folder / LOCK).resolve().as_uri()}?mode=ro"
-    try:
-        with closing(sqlite3.connect(uri, uri=True, timeout=0.0)) as lock:
-            lock.execute("select count(*) from sqlite_master").fetchone()
-    except sqlite3.Error as error:
-        return _is_busy(error)
-    return False
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
+def is_busy(error: sqlite3.Error) -> bool:
+    """Tell whether an error of SQLite says that somebody else holds the file."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexus_core import calibration, plugins, runs
+from nexus_core import calibration, plugins
 from nexus_core.calibration import KNOTS, Table
 from nexus_core.config import Settings
 from nexus_core.engine import assemble
@@ -20,6 +20,7 @@ from nexus_core.session import begin
 from nexus_core.steps.curves import interpolate
 from nexus_core.strategy import Param, Strategy
 from nexus_core.testing import rows
+from nexus_core.upkeep import homes
 
 MINUTE = 60_000_000_000
 
@@ -178,7 +179,7 @@ def test_explain_shows_confidence_beside_the_share_right(nexus, said_in_json):
 def test_a_run_goes_on_with_the_table_it_began_with(said_in_json):
     whole = said_in_json("run", "--plugins", "vwap", "--bars", "4000")
     settings = Settings.from_dict({"run": {"strategies": ["vwap"], "bars": 4000}})
-    session = begin(runs.home(), assemble(settings), block=64)
+    session = begin(homes.home(), assemble(settings), block=64)
     session.play(lambda _: setattr(session, "_stopping", True))
     session.close()
     own_table()

@@ -17,7 +17,9 @@ import pytest
 from nexus_core import errors, runs
 from nexus_core.compile import JIT
 from nexus_core.errors import Exit
-from nexus_core.journal import FILE, Journal, is_going
+from nexus_core.journal import FILE, Journal
+from nexus_core.upkeep import homes
+from nexus_core.upkeep.homes import is_going
 
 BARS = 400 if JIT else 120
 NEXUS = [sys.executable, "-c", "from nexus_core.cli import main; main()"]
@@ -88,7 +90,7 @@ def test_each_error_has_its_exit_code_and_one_line(nexus, monkeypatch, error, co
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(runs, "open_run", fail)
+    monkeypatch.setattr(homes, "open_run", fail)
     assert nexus("status") == (code, "", "nexus: so\n")
     assert nexus("status", "-q")[::2] == (code, "nexus: so\n")
     for flag in ("-v", "--verbose"):
@@ -102,7 +104,7 @@ def test_somebody_who_presses_control_c_is_not_shown_a_trace(nexus, monkeypatch)
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs, "open_run", interrupt)
+    monkeypatch.setattr(homes, "open_run", interrupt)
     assert nexus("status") == (Exit.ERROR, "", "nexus: stopped\n")
 
 

@@ -21,6 +21,7 @@ from nexus_core.compile import JIT
 from nexus_core.errors import Exit
 from nexus_core.journal import Journal
 from nexus_core.types import Mode, from_units
+from nexus_core.upkeep import homes
 
 NEXUS = [sys.executable, "-c", "import sys; from nexus_core.cli import main; main(sys.argv[1:])"]
 BARS = 600 if JIT else 200
@@ -37,7 +38,7 @@ def refused(answer, code, line):
 
 
 def journal_of(run):
-    with Journal(runs.open_run(run)) as book:
+    with Journal(homes.open_run(run)) as book:
         return book.events(), list(book.traces()), book.last()
 
 
@@ -177,7 +178,7 @@ def test_an_unexpected_fault_is_one_line_and_a_trace_only_with_v(nexus, monkeypa
     def fail(*_):
         raise fault
 
-    monkeypatch.setattr(runs, "open_run", fail)
+    monkeypatch.setattr(homes, "open_run", fail)
     refused(nexus("status"), Exit.ERROR, said)
     for flag in ("-v", "--verbose"):
         for arguments in ((flag, "status"), ("status", flag)):
@@ -216,7 +217,7 @@ def test_a_run_says_what_came_of_it(said_in_json, done):
     assert Decimal(str(done["fees"])) == from_units(int(fills["fee"].sum()))
     assert done["profit"] == done["equity"] - done["capital"]
     assert done["symbols"] == ["A-USD", "B-USD", "C-USD"]
-    assert Path(done["folder"]) == runs.open_run(done["run"])
+    assert Path(done["folder"]) == homes.open_run(done["run"])
 
 
 def test_a_run_in_words_says_the_same(nexus, lively, done):
@@ -234,7 +235,7 @@ def test_a_run_in_words_says_the_same(nexus, lively, done):
 def test_the_options_of_run_are_settings_with_the_last_word(said_in_json, lively):
     given = ["--plugins", "swing", "--symbols", "X-USD,Y-USD", "--feed", "walk", "--broker", "paper"]
     made = said_in_json("run", *lively(), *given, "--bars", 40, "--seed", 11, "--block", 16)
-    settings = runs.manifest(runs.open_run(made["run"]))["settings"]["run"]
+    settings = runs.manifest(homes.open_run(made["run"]))["settings"]["run"]
     assert settings["symbols"] == made["symbols"] == ["X-USD", "Y-USD"]
     assert (settings["bars"], settings["seed"], made["ticks"]) == (40, 11, 40)
 
@@ -255,7 +256,7 @@ def test_live_needs_the_broker_of_a_venue(nexus):
     code, out, err = nexus("run", "--live", "--bars", 10)
     assert (code, out) == (Exit.CONFIG, "")
     assert err.startswith("nexus: run: paper trades on paper, and --live trades for real.")
-    assert runs._candidates(None)[0].exists() is False
+    assert homes._candidates(None)[0].exists() is False
 
 
 @pytest.mark.parametrize("live", [[], ["--live"]])
@@ -425,7 +426,7 @@ def test_explain_shows_an_approved_decision_gate_by_gate(nexus, said_in_json, do
 def test_explain_shows_who_ended_a_decision(nexus, said_in_json, done):
     _, traces, _ = journal_of(done["run"])
     decisions = np.concatenate([each[0] for each in traces])
-    gates = runs.manifest(runs.open_run(done["run"]))["gates"]
+    gates = runs.manifest(homes.open_run(done["run"]))["gates"]
     from nexus_core.types import Outcome, iso
 
     for number in sorted(set(decisions["reason"].tolist()) - {-1}):

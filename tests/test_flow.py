@@ -219,7 +219,7 @@ from nexus_core import compile
 from nexus_core.market.bars import Bars
 from nexus_core.market.events import BREAK, EVENT, LAST, QUOTE, TRADE
 from nexus_core.steps.flow import flow
-from nexus_core.market.frames import frames
+from nexus_core.steps.frames import frames
 
 rng = np.random.default_rng(8)
 events = np.zeros(500, EVENT)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from nexus_core import compile
 from nexus_core.errors import PluginError
-from nexus_core.market.frames import framed, frames
 from nexus_core.records import LATE, ROW, empty
+from nexus_core.steps.frames import framed, frames
 from nexus_core.testing.market import utc_session
 
 NAN = math.nan

@@ -29,13 +29,13 @@ from nexus_core.journal import (
     DamagedError,
     Input,
     Journal,
-    is_going,
     pack,
     reached,
     set_aside,
     unpack,
 )
 from nexus_core.records import DECISION, EVENT, OPINION, VERDICT, empty
+from nexus_core.upkeep.homes import is_going
 
 ONE_LINE = re.compile(r"[^\n]+")
 

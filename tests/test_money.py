@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nexus_core import compile
-from nexus_core.ledger import money
+from nexus_core.ledger import orders
 from nexus_core.records import ACCOUNT, UNIT, empty
+from nexus_core.steps import exact, words
 
 SIZE = 20_000 if compile.JIT else 2_000
-MOST = int(money.LARGEST)
+MOST = int(exact.LARGEST)
 
 APPLY = {
     "product": "out[i] = f(a[i], b[i])",
@@ -33,7 +34,8 @@ def applied(name, *columns, dtype=np.int64):
     text = f"def entry(a, b, c, out):\n    for i in range(out.size):\n        {APPLY[name]}\n"
     a, b, c = (*columns, *[columns[0]] * (3 - len(columns)))
     out = np.zeros(len(a), dtype)
-    compile.call(compile.entry(f"money_{name}", text, {"f": getattr(money, name)}), a, b, c, out)
+    function = getattr(words if name in ("bits", "word") else exact, name)
+    compile.call(compile.entry(f"money_{name}", text, {"f": function}), a, b, c, out)
     return out.tolist()
 
 
@@ -245,9 +247,9 @@ def folded(*words):
     """Return the run hash after folding in some quadruples."""
     account = empty(ACCOUNT)
     compile.call(
-        compile.entry("fold", FOLD, {"fold": money.fold}), account, np.array(words, np.uint64).reshape(-1, 4)
+        compile.entry("fold", FOLD, {"fold": orders.fold}), account, np.array(words, np.uint64).reshape(-1, 4)
     )
-    return money.run_hash(account[0])
+    return orders.run_hash(account[0])
 
 
 def reference(*words):

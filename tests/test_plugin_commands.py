@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from nexus_core import plugins, runs, safety
+from nexus_core import plugins, safety
 from nexus_core.errors import Exit, NotFoundError, PluginError
 from nexus_core.journal import Journal
 from nexus_core.ledger.orders import MODE
 from nexus_core.records import EVENT
 from nexus_core.strategy import RELEASE
-from nexus_core.upkeep import states
+from nexus_core.upkeep import homes, states
 
 ROOT = Path(__file__).parents[1]
 UV = shutil.which("uv") or shutil.which("uv", path=str(ROOT / ".tools" / "bin"))
@@ -322,7 +322,7 @@ def test_a_release_is_written_down_taken_up_and_lets_the_strategy_speak(nexus, s
         if batch.tick >= 60:
             raise Killed
 
-    home = runs.home()
+    home = homes.home()
     settings = load(None, sets=sets(150, run__strategies="swing,wild")).settings
     work = session.begin(home, assemble(settings), 16)
     with pytest.raises(Killed):

@@ -14,6 +14,7 @@ import pytest
 
 from nexus_core import API, __version__, cli, log, runs
 from nexus_core.errors import Exit, JournalError, NotFoundError
+from nexus_core.upkeep import homes
 
 
 @pytest.fixture
@@ -48,13 +49,13 @@ def refused(capsys, *arguments):
 
 
 def test_the_folder_named_on_the_command_line_comes_first(tmp_path, told):
-    assert runs.home(tmp_path / "a" / "b") == tmp_path / "a" / "b"
+    assert homes.home(tmp_path / "a" / "b") == tmp_path / "a" / "b"
     assert (tmp_path / "a" / "b").is_dir()
     assert told == []
 
 
 def test_nexus_home_comes_next(tmp_path, told):
-    assert runs.home() == tmp_path / "nexus" / "runs"
+    assert homes.home() == tmp_path / "nexus" / "runs"
     assert (tmp_path / "nexus" / "runs").is_dir()
     assert told == []
 
@@ -62,7 +63,7 @@ def test_nexus_home_comes_next(tmp_path, told):
 def test_then_the_data_folder_of_the_user(tmp_path, monkeypatch, told):
     monkeypatch.delenv("NEXUS_HOME")
     monkeypatch.setattr(sys, "platform", "linux")
-    assert runs.home() == tmp_path / "data" / "nexus" / "runs"
+    assert homes.home() == tmp_path / "data" / "nexus" / "runs"
     assert told == []
 
 
@@ -80,13 +81,13 @@ def test_each_system_has_its_data_folder(tmp_path, monkeypatch, system, variable
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setattr(sys, "platform", system)
-    assert runs.home() == tmp_path / below
+    assert homes.home() == tmp_path / below
 
 
 def test_an_empty_nexus_home_says_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("NEXUS_HOME", "")
     monkeypatch.setattr(sys, "platform", "linux")
-    assert runs.home() == tmp_path / "data" / "nexus" / "runs"
+    assert homes.home() == tmp_path / "data" / "nexus" / "runs"
 
 
 def test_an_unwritable_nexus_home_is_said_once_and_the_data_folder_taken(
@@ -95,7 +96,7 @@ def test_an_unwritable_nexus_home_is_said_once_and_the_data_folder_taken(
     monkeypatch.setenv("NEXUS_HOME", str(blocked))
     monkeypatch.setattr(sys, "platform", "linux")
     kept = tmp_path / "data" / "nexus" / "runs"
-    assert runs.home() == kept
+    assert homes.home() == kept
     assert told == [("WARNING", f"{blocked / 'runs'} cannot be written: this run is kept in {kept}.")]
 
 
@@ -103,7 +104,7 @@ def test_where_nothing_can_be_written_a_temporary_folder_is_and_it_is_said_once(
     monkeypatch.setenv("NEXUS_HOME", str(blocked))
     monkeypatch.setenv("XDG_DATA_HOME", str(blocked))
     monkeypatch.setattr(sys, "platform", "linux")
-    found = runs.home()
+    found = homes.home()
     try:
         assert found.is_dir()
         assert os.access(found, os.W_OK)
@@ -121,7 +122,7 @@ def test_somebody_without_a_home_has_a_temporary_folder(monkeypatch, told):
         monkeypatch.delenv(name)
     monkeypatch.setattr(Path, "home", nowhere)
     monkeypatch.setattr(sys, "platform", "linux")
-    found = runs.home()
+    found = homes.home()
     found.rmdir()
     assert [level for level, _ in told] == ["WARNING"]
 
@@ -130,7 +131,7 @@ def test_a_folder_that_was_named_and_cannot_be_written_is_an_error_and_no_other_
     tmp_path, blocked, told
 ):
     with pytest.raises(JournalError) as refusal:
-        runs.home(blocked)
+        homes.home(blocked)
     assert str(refusal.value) == (
         f"{blocked}: runs cannot be kept there, the folder cannot be written. Name another with --out."
     )
@@ -142,7 +143,7 @@ def test_a_folder_without_the_right_to_write_is_not_taken(unprivileged):
     locked = unprivileged / "locked"
     locked.mkdir(mode=0o500)
     with pytest.raises(JournalError, match="cannot be written"):
-        runs.home(locked)
+        homes.home(locked)
 
 
 def test_the_command_says_it_in_one_line(capsys, blocked):
@@ -202,35 +203,35 @@ def test_without_an_id_the_newest_run_is_meant(tmp_path):
     first, second, third = (runs.create(tmp_path, {}) for _ in range(3))
     for age, each in enumerate((second, third, first)):
         os.utime(each / "run.json", ns=(0, 10**18 - age * 10**9))
-    assert runs.open_run(None, tmp_path) == second
+    assert homes.open_run(None, tmp_path) == second
     shutil.rmtree(second)
-    assert runs.open_run(None, tmp_path) == third
+    assert homes.open_run(None, tmp_path) == third
 
 
 def test_a_run_is_found_by_its_id(tmp_path):
     made = [runs.create(tmp_path, {}) for _ in range(3)]
     for each in made:
-        assert runs.open_run(each.name, tmp_path) == each
+        assert homes.open_run(each.name, tmp_path) == each
 
 
 def test_runs_are_looked_for_wherever_they_may_have_been_put(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.delenv("NEXUS_HOME")
-    before = runs.create(runs.home(), {})
+    before = runs.create(homes.home(), {})
     monkeypatch.setenv("NEXUS_HOME", str(tmp_path / "nexus"))
-    after = runs.create(runs.home(), {})
+    after = runs.create(homes.home(), {})
     assert before.parent != after.parent
-    assert runs.open_run(before.name) == before
-    assert runs.open_run(after.name) == after
+    assert homes.open_run(before.name) == before
+    assert homes.open_run(after.name) == after
     with pytest.raises(NotFoundError):
-        runs.open_run(before.name, after.parent)
+        homes.open_run(before.name, after.parent)
 
 
 def test_an_unknown_id_gets_a_hint(tmp_path):
     made = runs.create(tmp_path, {})
     wrong = made.name[:-1] + ("0" if made.name[-1] != "0" else "1")
     with pytest.raises(NotFoundError) as refusal:
-        runs.open_run(wrong, tmp_path)
+        homes.open_run(wrong, tmp_path)
     assert str(refusal.value) == f"Run {wrong} is not in {tmp_path}. Did you mean {made.name}?"
 
 
@@ -241,7 +242,7 @@ def test_an_id_is_a_name_and_no_path(tmp_path, name):
     runs.create(tmp_path / "x", {})
     (tmp_path / "elsewhere" / "run.json").write_text("{}")
     with pytest.raises(NotFoundError):
-        runs.open_run(name, tmp_path / "x")
+        homes.open_run(name, tmp_path / "x")
 
 
 def test_folders_that_are_no_runs_are_passed_over(tmp_path):
@@ -249,7 +250,7 @@ def test_folders_that_are_no_runs_are_passed_over(tmp_path):
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "run.new").write_text("{")
     with pytest.raises(NotFoundError, match=r"There is no run in .* yet\. Make one with nexus run\."):
-        runs.open_run(None, tmp_path)
+        homes.open_run(None, tmp_path)
 
 
 @pytest.mark.parametrize("command", ["status", "journal", "halt", "resume", "flatten"])
@@ -289,7 +290,7 @@ def test_a_manifest_is_whole_or_not_there(tmp_path, monkeypatch):
     with pytest.raises(JournalError, match="No space left on device"):
         runs.create(tmp_path, {"word": "x"})
     with pytest.raises(NotFoundError):
-        runs.open_run(None, tmp_path)
+        homes.open_run(None, tmp_path)
 
 
 def test_a_manifest_is_json_that_anybody_can_read(tmp_path):

@@ -17,7 +17,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nexus_core import journal as journals
 from nexus_core import log, runs, safety, session
 from nexus_core.compile import JIT
 from nexus_core.config import load
@@ -28,6 +27,7 @@ from nexus_core.ledger.orders import APPROVAL, FILL, MODE
 from nexus_core.records import EVENT, empty
 from nexus_core.session import portfolio
 from nexus_core.types import Instrument, Mode, Outcome, to_units
+from nexus_core.upkeep import homes
 
 BARS = 900 if JIT else 200
 """Blocks of 16 ticks end at 16, 32, 48, 60 (an epoch ends), 76, 92, 97 (a chunk ends), 113, and so on."""
@@ -237,7 +237,7 @@ def test_a_signal_stops_after_the_commit_at_hand_with_a_snapshot(home, chosen, n
     with Journal(work.folder) as journal:
         assert journal.last().tick == journal.snapshot()[0] == work.engine.tick < BARS
     assert signal.getsignal(number) is before
-    assert not journals.is_going(work.folder)
+    assert not homes.is_going(work.folder)
 
 
 def test_a_finished_run_has_nothing_more_to_do(home, chosen):
@@ -439,7 +439,7 @@ def test_requests_that_cannot_be_read_stop_the_run_before_it_begins(home, chosen
     (work.folder / safety.FILE).write_bytes(b"no database" * 100)
     with pytest.raises(JournalError, match=r"control\.db \(file is not a database\).* ask again\.$"):
         go_on(work.folder)
-    assert not journals.is_going(work.folder)
+    assert not homes.is_going(work.folder)
     (work.folder / safety.FILE).unlink()
     assert go_on(work.folder).finished
 
@@ -567,7 +567,7 @@ def test_a_damaged_journal_is_not_written_again_by_other_code(home, chosen, shel
         ):
             go_on(work.folder)
     assert not list(work.folder.glob("*.damaged*"))
-    assert not journals.is_going(work.folder)
+    assert not homes.is_going(work.folder)
     assert go_on(work.folder).finished
 
 

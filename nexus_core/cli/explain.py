@@ -13,6 +13,7 @@ from nexus_core.cli import output
 from nexus_core.errors import DataError, NotFoundError, UsageError, hint
 from nexus_core.journal import Journal
 from nexus_core.records import ABSENT, UNIT
+from nexus_core.upkeep import homes
 
 app = output.command()
 
@@ -33,7 +34,7 @@ def explain(
     as_json: output.Json = False,
 ) -> None:
     """Show why a decision came out as it did, gate by gate."""
-    folder = runs.open_run(run, out)
+    folder = homes.open_run(run, out)
     facts = runs.manifest(folder)
     where = _place(decision, symbol, at)
     if where is None and not last:

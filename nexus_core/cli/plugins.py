@@ -16,7 +16,7 @@ from nexus_core.cli.output import Config, Json, Out, RunId, Why, command, pairs,
 from nexus_core.config import Run, load
 from nexus_core.errors import CheckFailedError, NotFoundError, PluginError, UsageError, hint
 from nexus_core.types import Mode
-from nexus_core.upkeep import facts, lock
+from nexus_core.upkeep import facts, homes, lock
 from nexus_core.upkeep.environment import change
 from nexus_core.upkeep.states import described
 
@@ -143,7 +143,7 @@ def release(
     """Let a strategy in quarantine speak again; it warms up anew."""
     from nexus_core.cli import requests
 
-    strategies = runs.manifest(runs.open_run(run, out))["strategies"]
+    strategies = runs.manifest(homes.open_run(run, out))["strategies"]
     if name not in strategies:
         raise NotFoundError(f"{name} trades in no such run.{hint(name, strategies)}")
     requests.ask(run, Mode.NORMAL, why, out, as_json, name)

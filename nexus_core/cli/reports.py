@@ -11,9 +11,10 @@ from nexus_core import runs
 from nexus_core.cli.output import Json, Out, amount, command, pairs, show, table
 from nexus_core.cli.requests import Run
 from nexus_core.config import Settings
-from nexus_core.journal import Journal, is_going
+from nexus_core.journal import Journal
 from nexus_core.records import EVENT, MODE
 from nexus_core.types import Instrument, Mode, OrderKind, OrderState, Purpose, Side, iso, order_name, to_units
+from nexus_core.upkeep import homes
 
 app = command()
 
@@ -30,10 +31,10 @@ def status(run: Run = None, out: Out = None, as_json: Json = False) -> None:
     """Show where a run stands."""
     from nexus_core.session import portfolio
 
-    folder = runs.open_run(run, out)
+    folder = homes.open_run(run, out)
     settings = Settings.from_dict(runs.manifest(folder)["settings"])
     with Journal(folder) as journal:
-        last, events, going = journal.last(), journal.events(), is_going(folder)
+        last, events, going = journal.last(), journal.events(), homes.is_going(folder)
     instruments = [Instrument(each) for each in settings.run.symbols]
     cash, held = portfolio(events, to_units(settings.risk.capital), instruments)
     positions = {i.symbol: amount(qty) for i, qty in zip(instruments, held, strict=True) if qty}
@@ -55,7 +56,7 @@ def status(run: Run = None, out: Out = None, as_json: Json = False) -> None:
 @app.command()
 def journal(run: Run = None, limit: Limit = 20, out: Out = None, as_json: Json = False) -> None:
     """List the events of a run: approvals, fills, mode changes, quarantines."""
-    folder = runs.open_run(run, out)
+    folder = homes.open_run(run, out)
     facts = runs.manifest(folder)
     with Journal(folder) as book:
         last = book.last()

@@ -11,8 +11,9 @@ from typer import Argument, Option
 from nexus_core import runs
 from nexus_core.cli.output import Json, Out, Why, command, show
 from nexus_core.errors import JournalError, UsageError
-from nexus_core.journal import Journal, is_going
+from nexus_core.journal import Journal
 from nexus_core.types import Mode
+from nexus_core.upkeep import homes
 
 app = command()
 
@@ -45,7 +46,7 @@ def ask(run: str | None, mode: Mode, why: str, out: Path | None, as_json: bool, 
     from nexus_core import safety
 
     folder = _meant(run, out)
-    going = is_going(folder)
+    going = homes.is_going(folder)
     if not going and _is_finished(folder):
         text = "is finished, nothing will take the request up. Name a run that goes on."
         raise UsageError(f"{folder.name}: {text}")
@@ -59,10 +60,10 @@ def ask(run: str | None, mode: Mode, why: str, out: Path | None, as_json: bool, 
 
 def _meant(run: str | None, out: Path | None) -> Path:
     """Return the run named; without a name the one that is going, and the newest where none is."""
-    newest = runs.open_run(run, out)
+    newest = homes.open_run(run, out)
     if run is not None:
         return newest
-    going = sorted(each.name for each in newest.parent.iterdir() if each.is_dir() and is_going(each))
+    going = sorted(each.name for each in newest.parent.iterdir() if each.is_dir() and homes.is_going(each))
     if len(going) > 1:
         raise UsageError(f"{len(going)} runs are going: {', '.join(going)}. Name the one you mean.")
     return newest.parent / going[0] if going else newest

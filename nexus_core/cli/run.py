@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 from typer import Option
 
-from nexus_core import log, plugins, runs
+from nexus_core import log, plugins
 from nexus_core.cli import output
 from nexus_core.config import load
 from nexus_core.errors import ConfigError, RefusedError, UsageError
-from nexus_core.upkeep import facts, lock
+from nexus_core.upkeep import facts, homes, lock
 
 app = output.command()
 
@@ -49,12 +49,12 @@ def run(
         assembly = engine.assemble(found.settings, live=live)
         _check_broker(live, assembly.broker)
         assembly.warm(progress)
-        work = session.begin(runs.home(out), assembly, 1 if speed else block)
+        work = session.begin(homes.home(out), assembly, 1 if speed else block)
     elif given or config or sets:
         text = "--resume goes on with the run's own settings. Leave out those that belong to a new run."
         raise UsageError(text)
     else:
-        work = session.resume(runs.open_run(resume, out), 1 if speed else block, progress)
+        work = session.resume(homes.open_run(resume, out), 1 if speed else block, progress)
     try:
         _check_broker(live, work.assembly.broker)
         _play(work, progress, speed, as_json)

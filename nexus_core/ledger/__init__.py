@@ -15,7 +15,7 @@ from attrs import define
 from nexus_core import compile, records
 from nexus_core.config import Risk
 from nexus_core.errors import ConfigError
-from nexus_core.ledger import judge, loop, money
+from nexus_core.ledger import judge, loop, orders
 from nexus_core.ledger.loop import CostStep, GateStep
 from nexus_core.records import Records, empty
 from nexus_core.types import Instrument, to_units
@@ -26,33 +26,19 @@ _BUFFER = 4096
 """Records that the pass writes before it hands them over."""
 
 
-@define
 class Judged:
     """What the market pass hands to the ledger pass: columns over a chunk's rows."""
 
-    directions: Any
-    confidences: Any
-    reasons: Any
-    values: Any
-    limits: Any
-    market: Any
-    """A row of values for each market gate."""
-    signals: Any
-    scores: Any
-
-    @classmethod
-    def of(cls, rows: int, market_gates: int, strategies: int) -> Judged:
-        """Make columns for a number of rows."""
-        return cls(
-            directions=np.zeros(rows, np.int8),
-            confidences=np.zeros(rows),
-            reasons=np.zeros(rows, np.int16),
-            values=np.zeros(rows),
-            limits=np.zeros(rows),
-            market=np.zeros((market_gates, rows)),
-            signals=np.zeros((strategies, rows), np.int8),
-            scores=np.zeros((strategies, rows)),
-        )
+    def __init__(self, rows: int, market_gates: int, strategies: int) -> None:
+        self.directions: Any = np.zeros(rows, np.int8)
+        self.confidences: Any = np.zeros(rows)
+        self.reasons: Any = np.zeros(rows, np.int16)
+        self.values: Any = np.zeros(rows)
+        self.limits: Any = np.zeros(rows)
+        self.market: Any = np.zeros((market_gates, rows))
+        """A row of values for each market gate."""
+        self.signals: Any = np.zeros((strategies, rows), np.int8)
+        self.scores: Any = np.zeros((strategies, rows))
 
 
 @define
@@ -71,15 +57,11 @@ class Ledger:
     def __init__(
         self,
         instruments: Sequence[Instrument],
-        gates: Sequence[GateStep],
+        chain: Any,  # of the room above
         fee: CostStep,
         slippage: CostStep,
         rules: Records,
         capital: int,
-        market_limits: Any,
-        asked: Any,
-        layers: Any,
-        strategies: int,
     ) -> None:
         symbols = len(instruments)
         self.account = empty(records.ACCOUNT)
@@ -90,24 +72,23 @@ class Ledger:
         self.positions = empty(records.POSITION, symbols)
         self.orders = np.zeros((symbols, records.SLOTS), records.ORDER)
         self._instruments = instrument_records(instruments)
-        self.entry, self._given = loop.build(gates, fee, slippage, rules)
+        self.entry, self._given = loop.build(chain.ledger_gates, fee, slippage, rules)
         """The compiled pass, and the record of all it is given."""
         self._pass = compile.Fixed(self.entry)
-        self._market_limits, self._asked, self._layers = market_limits, asked, layers
-        self._used, self._strategies = np.zeros(4, np.int64), strategies
+        self._market_limits, self._asked, self._layers = chain.market_limits, chain.asked, chain.layers
+        self._used, self._strategies = np.zeros(4, np.int64), chain.strategies
         self._most = 4 * symbols + loop.ROOM
-        gates_asked = len(layers)
         self._buffers: tuple[Records, Records, Records, Records] = (
             empty(records.EVENT, _BUFFER + 2 * self._most),
             empty(records.DECISION, _BUFFER),
-            empty(records.VERDICT, _BUFFER + 2 * gates_asked),
-            empty(records.OPINION, _BUFFER + 2 * strategies),
+            empty(records.VERDICT, _BUFFER + 2 * len(chain.layers)),
+            empty(records.OPINION, _BUFFER + 2 * chain.strategies),
         )
 
     @property
     def run_hash(self) -> str:
         """Return the run hash so far."""
-        return money.run_hash(self.account[0])
+        return orders.run_hash(self.account[0])
 
     def records(self) -> dict[str, Records]:
         """Return the records that are the ledger's whole state, to save or to restore into."""
@@ -134,7 +115,7 @@ class Ledger:
 
     def warm(self) -> None:
         """Compile the pass, or load it from the cache, by running over no rows."""
-        judged = Judged.of(0, len(self._market_limits), self._strategies)
+        judged = Judged(0, len(self._market_limits), self._strategies)
         rows, order, told = empty(records.ROW, 0), np.zeros(0, np.int64), empty(records.EVENT, 0)
         self._ledger_pass(rows, order, 0, judged, told, *self._buffers)
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from nexus_core.compile import step
-from nexus_core.ledger.money import LARGEST, fits, product, units
 from nexus_core.records import UNIT, layout
+from nexus_core.steps.exact import LARGEST, fits, on_tick, product, round_down, units
 from nexus_core.types import Mode
 
 NORMAL, PAUSED, REDUCED, EMERGENCY = map(int, Mode)
@@ -59,12 +59,6 @@ PROPOSAL = layout(
 
 
 @step
-def round_down(qty: int, lot: int) -> int:
-    """Return the largest multiple of the lot that is not above the quantity."""
-    return qty if lot <= 1 else qty // lot * lot
-
-
-@step
 def size(rules: Any, account: Any, instrument: Any, price: int, confidence: float) -> Any:
     """Return the quantity of an entry by the configured rule, in whole lots; -1 where it cannot be held."""
     equity = float(account.cash + account.value)
@@ -81,12 +75,6 @@ def size(rules: Any, account: Any, instrument: Any, price: int, confidence: floa
         return np.int64(0) if wanted < 0.0 else np.int64(-1)
     qty = round_down(np.int64(wanted), instrument.lot)
     return qty if fits(price, qty * instrument.multiplier) else np.int64(-1)
-
-
-@step
-def on_tick(price: int, tick: int) -> int:
-    """Return the price of the instrument's grid nearest to this one."""
-    return price if tick <= 1 else (price + tick // 2) // tick * tick
 
 
 @step

@@ -16,10 +16,12 @@ import numpy as np
 
 from nexus_core import compile
 from nexus_core.compile import step
-from nexus_core.ledger import judge, money, orders
-from nexus_core.ledger.money import bits, fold, word
+from nexus_core.ledger import judge, orders
+from nexus_core.ledger.orders import fold
 from nexus_core.records import Records
+from nexus_core.steps import words
 from nexus_core.steps.tool import record
+from nexus_core.steps.words import bits, word
 from nexus_core.types import Outcome
 
 HOUR = 3_600_000_000_000
@@ -305,7 +307,7 @@ def build(
     text = _PASS.format(early=early, late=late)
     named = set(re.findall(r"\w+", text))
     bindings: dict[str, Any] = {f"gate_{k}": guarded(gate.step) for k, gate in enumerate(gates)}
-    for room in (orders, judge, money):
+    for room in (orders, judge, words):
         bindings |= {name: value for name, value in vars(room).items() if name in named}
     # after the rooms: REJECTED is an order's state there, and an outcome in the pass
     bindings |= {"fee": fee.step, "slippage": slippage.step, "np": np, "TURNS": TURNS, "ROOM": ROOM}

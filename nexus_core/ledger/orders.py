@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from nexus_core.compile import step
-from nexus_core.ledger.money import LARGEST, fits, fold, product, share, units, word
 from nexus_core.records import APPROVAL, FILL, MODE, MOVE, UNIT
+from nexus_core.steps.exact import LARGEST, fits, product, share, units
+from nexus_core.steps.words import mixed, word
 from nexus_core.types import ORDER_STEPS, Mode, OrderKind, OrderState, Purpose
 
 NONE, PENDING, SUBMITTED, OPEN = map(int, list(OrderState)[:4])
@@ -61,6 +62,17 @@ def content(order: Any) -> np.uint64:
     small = ((order.symbol * 4 + order.side) * 8 + order.kind) * 8 + order.purpose
     x = (x ^ word(small)) * np.uint64(0xFF51AFD7ED558CCD)
     return x ^ (x >> np.uint64(33))
+
+
+@step
+def fold(account: Any, a: Any, b: Any, c: Any, d: Any) -> None:
+    """Fold four words into the run hash."""
+    account.hash_low, account.hash_high = mixed(account.hash_low, account.hash_high, a, b, c, d)
+
+
+def run_hash(account: Any) -> str:
+    """Return the run hash so far as 32 hexadecimal digits."""
+    return f"{int(account['hash_low']):016x}{int(account['hash_high']):016x}"
 
 
 @step

@@ -61,15 +61,11 @@ class Trial:
         self.chain = Chain(list((gates or {}).items()), 1, len(instruments), settings.min_confidence)
         self.ledger = Ledger(
             instruments,
-            self.chain.ledger_gates,
+            self.chain,
             _cost(fee or FixedFee(rate=0.0)),
             _cost(slippage or HalfSpread(half=0.0)),
             rules(settings, trace, on_paper),
             to_units(settings.capital),
-            self.chain.market_limits,
-            self.chain.asked,
-            self.chain.layers,
-            1,
         )
         self._given = _Given()
         self.engine = Engine(Market(tuple(instruments), MINUTE, 0, 0), [self._given], self.chain, self.ledger)

@@ -1,4 +1,4 @@
-"""What looks after plugins between runs: what is known of them, and whether they are what was locked.
+"""What looks after runs and plugins from outside: where runs live, what is known of plugins, what was locked.
 
 Nothing that trades imports it.
 """

@@ -13,7 +13,7 @@ from pathlib import Path
 from nexus_core import plugins, runs
 from nexus_core.config import Run, load
 from nexus_core.errors import NexusError
-from nexus_core.upkeep import lock
+from nexus_core.upkeep import homes, lock
 from nexus_core.upkeep.environment import installer
 from nexus_core.upkeep.states import described
 
@@ -75,7 +75,7 @@ def _cache() -> Findings:
 
 def _runs(out: Path | None) -> Findings:
     try:
-        home = runs.home(out)
+        home = homes.home(out)
     except NexusError as error:
         yield "runs", "cannot be used as it is", str(error)
         return
@@ -90,7 +90,7 @@ def _runs(out: Path | None) -> Findings:
 def _clock(out: Path | None) -> Findings:
     ours = [Path(__file__)]
     with suppress(NexusError):  # the newest run was made after all others
-        ours.append(runs.open_run(None, out) / runs.MANIFEST)
+        ours.append(homes.open_run(None, out) / runs.MANIFEST)
     behind = max(each.stat().st_mtime for each in ours) - time.time()
     advice = "Set the clock, or let it be set from the network." if behind > 1 else ""
     said = f"{behind:,.0f} s behind a file of ours" if behind > 1 else "not behind any file of ours"

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nexus_core import compile
 from nexus_core.errors import PluginError
-from nexus_core.market.blocks import Ints
 from nexus_core.records import ROW, Records, empty
 from nexus_core.steps.tool import Tool, capacity, checked, record
 
@@ -121,7 +121,9 @@ frames = Tool(_frames, _push)
 frames.__dict__["bar"] = _bar
 
 
-def framed(rows: Records, length: int, origin: int = 0, by_session: bool = False) -> tuple[Records, Ints]:
+def framed(
+    rows: Records, length: int, origin: int = 0, by_session: bool = False
+) -> tuple[Records, NDArray[np.int64]]:
     """Return the closed bars of one symbol's rows, and for each row how many had closed by it.
 
     They are those that `frames` gives, bit for bit: `bars[known[i] - 1]` is the newest that row i sees.
