@@ -174,7 +174,9 @@ def test_the_limit_of_a_gate_follows_its_setting_unless_it_is_given(built):
 def test_states_have_names_and_hashes_of_code(built):
     one, other = built(), built(plugins__swing__span=40)
     states = one.engine.states()
-    assert states.keys() == {"account", "positions", "orders", "strategy:swing", "gate:calm", "quarantine"}
+    told = {f"outcomes:swing:{part}" for part in ("counts", "sides", "prices")}
+    alone = {"account", "positions", "orders", "strategy:swing", "gate:calm", "quarantine"}
+    assert states.keys() == alone | told
     assert {name for name, (_, code) in states.items() if code} == {"strategy:swing", "gate:calm"}
     changed = {name for name in one.code if one.code[name] != other.code[name]}
     assert changed == {"strategy:swing"}  # with a parameter, its state means something else
@@ -191,7 +193,7 @@ def test_what_has_to_be_compiled_is_told_and_only_then(built, tmp_path, monkeypa
         each.cache_clear()
     told = []
     built().warm(told.append)
-    assert told == ["compiling swing", "compiling the chain", "compiling the ledger"]
+    assert told == [f"compiling {each}" for each in ("swing", "the outcomes", "the chain", "the ledger")]
     told.clear()
     built().warm(told.append)
     assert told == []

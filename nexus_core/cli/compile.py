@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Annotated
 
@@ -21,6 +22,7 @@ def compile(everything: All = False, config: Config = None, sets: Sets = None, a
     """Compile what a run will use, so that the next one starts at once."""
     from nexus_core.compile import cache_root
     from nexus_core.engine import assemble
+    from nexus_core.upkeep.ahead import compile_ahead
     from nexus_core.upkeep.cache import prune
 
     given = list(sets or [])
@@ -31,9 +33,12 @@ def compile(everything: All = False, config: Config = None, sets: Sets = None, a
 
     def progress(text: str) -> None:
         log.info("%s", text)
-        done.append(text.removeprefix("compiling "))
+        if match := re.match(r"compil(?:ing|ed) ((?!\d).+?)(?:, \d+ of \d+)?$", text):
+            done.append(match[1])
 
-    assemble(load(config, sets=given).settings).warm(progress)
+    assembly = assemble(load(config, sets=given).settings)
+    compile_ahead(assembly, progress)
+    assembly.warm(progress)
     pruned, seconds = prune(), time.perf_counter() - begun
     data = {"compiled": done, "pruned": pruned, "seconds": seconds, "cache": str(cache_root())}
     what = f"compiled {', '.join(done)}" if done else "everything was compiled already"

@@ -36,6 +36,7 @@ def run(
 ) -> None:
     """Trade a market, on paper by default, and print what came of it."""
     from nexus_core import engine, session
+    from nexus_core.upkeep.ahead import compile_ahead
 
     speed, progress = _speed(pace), output.Progress()
     if block is not None and block < 1:
@@ -48,6 +49,7 @@ def run(
         _check_lock(found, live)
         assembly = engine.assemble(found.settings, live=live)
         _check_broker(live, assembly.broker)
+        compile_ahead(assembly, progress)
         assembly.warm(progress)
         work = session.begin(homes.home(out), assembly, 1 if speed else block)
     elif given or config or sets:
