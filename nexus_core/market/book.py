@@ -43,14 +43,15 @@ def book(tick: str | float = 0, window: int = 16_384, beyond: int = 8192, counte
 
     Fields to read: `known`, `bid`, `bid_size`, `ask`, `ask_size` (NaN where nothing is known; they change at
     the last event of a message), `crossed` (the touch makes no sense: bid at or above ask), `breaks`,
-    `ignored` (changes that came while the book was not known).
+    `ignored` (changes that came while the book was not known), `change` (by how much the newest LEVEL event
+    changed what is displayed at its price; 0 where it was part of a snapshot or was not applied).
     """
     step_up, parts = Decimal(str(tick)).as_integer_ratio()
     slots = max(capacity(window), GROUP)
     counted = (slots, beyond) if counters else (1, 1)
     return record(
         known=0, crossed=0, breaks=0, ignored=0, dropped=0, off_grid=0, updates=0, last_id=0,
-        bid=math.nan, bid_size=math.nan, ask=math.nan, ask_size=math.nan,
+        change=0.0, bid=math.nan, bid_size=math.nan, ask=math.nan, ask_size=math.nan,
         indexed=int(step_up > 0), told=0, counting=int(counters), up=float(step_up), parts=float(parts),
         best=np.full(2, NEVER), base=np.zeros(2, np.int64), levels=np.zeros(2, np.int64),
         sizes=np.zeros((2, slots)), groups=np.zeros((2, slots // GROUP), np.int64),
@@ -63,6 +64,7 @@ def book(tick: str | float = 0, window: int = 16_384, beyond: int = 8192, counte
 def _push(state: Any, event: Any) -> None:
     kind = event.kind
     if kind == LEVEL:
+        state.change = 0.0
         if state.known == 0 and event.flags & SNAPSHOT == 0:
             state.ignored += 1
             return
@@ -194,6 +196,8 @@ def _change_near(state: Any, side: int, key: int, size: float, snapshot: int) ->
     slot = key & (state.sizes.shape[1] - 1)
     before = state.sizes[side, slot]
     state.sizes[side, slot] = size
+    if snapshot == 0:
+        state.change = size - before
     if state.counting:
         _count(state.counts[side, slot], before, size, snapshot)
     if before == 0.0 and size > 0.0:
@@ -329,6 +333,8 @@ def _carry(source: Any, target: Any) -> None:
 def _change_far(state: Any, side: int, key: float, size: float, snapshot: int) -> None:
     at = _place(state, side, key)
     there = at < state.far[side] and state.keys[side, at] == key
+    if snapshot == 0:
+        state.change = size - (state.far_sizes[side, at] if there else 0.0)
     if not there and size > 0.0:
         state.levels[side] += 1
         at = _insert(state, side, key, size)

@@ -1,0 +1,239 @@
+"""spoofing-detection: fires where a large order was pulled as price neared, seldom where none was."""
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nexus_strategy_spoofing_detection import SpoofingDetection
+
+from nexus_core import compile
+from nexus_core.market.blocks import Chunk
+from nexus_core.market.events import BREAK, BUY, CLEAR, EVENT, LAST, LEVEL, SELL, SNAPSHOT, TRADE
+from nexus_core.testing import StrategyContract, rows, scenarios
+from nexus_core.testing.market import START
+
+SECOND = 1_000_000_000
+TARGETS = SpoofingDetection.targets
+WITHIN = int(TARGETS["within"])
+
+
+class TestSpoofingDetection(StrategyContract):
+    strategy = "spoofing-detection"
+
+
+# -- scenario, null, decoys -------------------------------------------------------------------------
+
+
+def scenario(seed: int) -> bool:
+    """Tell whether the first clear spoof of this market is answered on its side in time."""
+    minutes, first = 45, ()
+    while len(first) == 0:  # by chance all that was planted may be decoys
+        minutes *= 2
+        session = scenarios.flow(seed, minutes, ["spoof"], interval=SECOND, ease=1.0, rate=20.0)
+        first = session.real[:1]
+    signals, _ = scenarios.answers(SpoofingDetection(), session)
+    return scenarios.met(session.chunk.rows, signals, first, WITHIN).found == 1
+
+
+def null(seed: int) -> tuple[int, int]:
+    """Return the signals in a market without spoofs, and its rows."""
+    session = scenarios.flow(seed, 120, interval=SECOND)
+    signals, _ = scenarios.answers(SpoofingDetection(), session)
+    return int(np.count_nonzero(signals)), len(signals)
+
+
+def curve(seeds, ease):
+    """Return precision and recall over these seeds, where half of what is planted is a decoy."""
+    total = np.zeros(4)
+    for seed in seeds:
+        session = scenarios.flow(seed, 120, ["spoof"], interval=SECOND, ease=ease, rate=60.0)
+        signals, _ = scenarios.answers(SpoofingDetection(), session)
+        found = scenarios.met(session.chunk.rows, signals, session.planted, WITHIN)
+        total += found.right, found.signals, found.found, found.plants
+    return total[0] / total[1], total[2] / total[3]
+
+
+@pytest.mark.skipif(not compile.JIT, reason="hours of order flow take long in plain Python")
+def test_it_answers_clear_spoofs_on_their_side_in_time():
+    assert sum(scenario(seed) for seed in range(10)) >= TARGETS["hits"] * 10
+
+
+@pytest.mark.skipif(not compile.JIT, reason="hours of order flow take long in plain Python")
+def test_it_seldom_fires_where_nobody_spoofs():
+    signals, count = np.sum([null(seed) for seed in range(20)], axis=0)
+    assert signals / count * 1000.0 <= TARGETS["false"]
+
+
+@pytest.mark.skipif(not compile.JIT, reason="hours of order flow take long in plain Python")
+def test_precision_and_recall_among_decoys_at_the_middle_of_the_range():
+    precision, recall = curve(range(10), 0.5)
+    assert precision >= TARGETS["precision"]
+    assert recall >= TARGETS["recall"]
+
+
+def turned(session):
+    """The market upside down: p -> 2 p0 - p, bids for asks, bought for sold."""
+    rows, events = session.chunk.rows.copy(), session.chunk.events.copy()
+    old, p0 = session.chunk.rows, events["price"][1]
+    pairs = ("open open", "close close", "high low", "low high", "bid ask", "ask bid")
+    for one, other in (pair.split() for pair in pairs):
+        rows[one] = 2 * p0 - old[other]
+    for one, other in (("bid_size", "ask_size"), ("buy_volume", "sell_volume")):
+        rows[one], rows[other] = old[other], old[one]
+    priced = events["kind"] != CLEAR
+    events["price"][priced] = 2 * p0 - events["price"][priced]
+    events["side"] = -events["side"]
+    return scenarios.Session(
+        Chunk(rows, session.chunk.starts, events, session.chunk.event_starts), session.planted
+    )
+
+
+@pytest.mark.skipif(not compile.JIT, reason="an hour of order flow takes long in plain Python")
+def test_the_market_upside_down_gives_the_opposite_signals_with_the_same_scores():
+    session = scenarios.flow(10_000, 60, ["spoof"], interval=SECOND, ease=0.9, rate=60.0)
+    signals, scores = scenarios.answers(SpoofingDetection(), session)
+    opposite, same = scenarios.answers(SpoofingDetection(), turned(session))
+    assert {-1, 1} <= set(signals.tolist())
+    assert opposite.tolist() == (-signals).tolist()
+    assert same.tobytes() == scores.tobytes()
+
+
+# -- by hand ----------------------------------------------------------------------------------------
+
+BEGUN = (
+    (0.0, CLEAR, 0, 1.0, 0.0, SNAPSHOT),
+    (0.0, LEVEL, BUY, 100.0, 1.0, SNAPSHOT),
+    (0.0, LEVEL, BUY, 90.0, 1.0, SNAPSHOT),
+    (0.0, LEVEL, BUY, 86.0, 1.0, SNAPSHOT),
+    (0.0, LEVEL, BUY, 60.0, 1.0, SNAPSHOT),
+    (0.0, LEVEL, SELL, 102.0, 1.0, SNAPSHOT | LAST),
+    (0.1, LEVEL, BUY, 50.0, 1.0),
+    (0.2, LEVEL, SELL, 150.0, 1.0),
+)
+"""Best prices 100 and 102, so a usual spread of 2; the usual order has size 1."""
+SHOWN = (1.0, LEVEL, BUY, 80.0, 7.0)
+"""An order of seven usual ones, 20 below the touch."""
+FELL = ((10.0, LEVEL, BUY, 100.0, 0.0), (10.0, LEVEL, BUY, 90.0, 0.0), (10.0, LEVEL, SELL, 88.0, 1.0))
+"""The bid is 86 now, 6 from the order: nearer than a third of 20."""
+PULLED = (10.3, LEVEL, BUY, 80.0, 0.0)
+USUAL = (1.0 + (1.0 + 6.0 * 2.0 / 501.0)) / 2.0
+"""Mean of asks, 1, and of bids, into which the order of 7 came with a weight of 2 / 501."""
+
+
+def watch(*said, count=20, closes=None, **params):
+    events = np.zeros(len(said), EVENT)
+    for i, (one, (at, kind, side, price, size, *flags)) in enumerate(zip(events, said, strict=True)):
+        one["ts"], one["seq"], one["kind"], one["side"] = START + round(at * SECOND), i, kind, side
+        one["price"], one["size"], one["flags"] = price, size, flags[0] if flags else LAST
+    bars = rows(np.full(count, 101.0) if closes is None else closes, interval=SECOND)
+    chunk = Chunk(bars, np.array([0, len(bars)]), events, np.array([0, len(events)]))
+    session = scenarios.Session(chunk, np.zeros(0, EVENT))
+    signals, scores = scenarios.answers(SpoofingDetection(**params), session)
+    return {int(i): (int(signals[i]), float(scores[i])) for i in np.flatnonzero(signals)}
+
+
+def odds(score):
+    return score / (1.0 - score)
+
+
+def test_a_large_bid_pulled_as_price_comes_down_to_it_is_sold():
+    answered = watch(*BEGUN, SHOWN, *FELL, PULLED)
+    assert list(answered) == [10]  # the row that closes at 11 s
+    signal, score = answered[10]
+    assert signal == -1
+    assert odds(score) == pytest.approx(3.0 * 7.0 / (3.5 * USUAL))
+
+
+def test_the_longer_it_waits_with_price_near_the_less_it_is_worth():
+    answered = watch(*BEGUN, SHOWN, *FELL, (11.2, *PULLED[1:]))
+    # price came near at 10.0 s; what goes beyond half a second fades by e in 0.7
+    assert odds(answered[11][1]) == pytest.approx(3.0 * math.exp(-1.0) * 7.0 / (3.5 * USUAL))
+    assert watch(*BEGUN, SHOWN, *FELL, (14.0, *PULLED[1:])) == {}
+
+
+def test_one_that_is_pulled_at_the_nearest_but_not_near_is_worth_little():
+    half_way = (10.0, LEVEL, BUY, 100.0, 0.0)  # the bid is 90: 10 of 20 away
+    assert watch(*BEGUN, SHOWN, half_way, PULLED) == {}
+    answered = watch(*BEGUN, SHOWN, half_way, PULLED, sure=0.1)
+    assert odds(answered[10][1]) == pytest.approx(0.2 * 7.0 / (3.5 * USUAL))
+    assert answered[10][0] == -1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        (SHOWN, *FELL),  # it stays
+        (SHOWN, PULLED),  # price never came
+        (SHOWN, *FELL, (10.3, LEVEL, BUY, 80.0, 3.0)),  # pulled in part
+        (SHOWN, *FELL, (10.2, TRADE, SELL, 80.0, 2.0), PULLED),  # it traded
+        (SHOWN, *FELL, PULLED, (10.3, TRADE, SELL, 80.0, 7.0)),  # it traded, and the book said so first
+        ((1.0, LEVEL, BUY, 80.0, 2.0), *FELL, PULLED),  # no large order
+        ((1.0, LEVEL, BUY, 97.0, 7.0), *FELL, (10.3, LEVEL, BUY, 97.0, 0.0)),  # shown at the touch
+        ((7.0, *SHOWN[1:]), *FELL, PULLED),  # shown for 3.3 seconds
+        (SHOWN, (5.0, BREAK, 0, 0.0, 0.0), *FELL, PULLED),  # the book was lost between
+        (SHOWN, *FELL, (10.3, LEVEL, BUY, 60.0, 0.0)),  # another order went
+    ],
+)
+def test_what_is_no_spoof(said):
+    assert watch(*BEGUN, *said) == {}
+
+
+def test_a_buyer_at_its_price_does_not_reach_a_bid():
+    assert len(watch(*BEGUN, SHOWN, *FELL, (10.2, TRADE, BUY, 80.0, 2.0), PULLED)) == 1
+
+
+def test_every_parameter_does_what_it_says():
+    spoof = (*BEGUN, SHOWN, *FELL, PULLED)
+    assert watch(*spoof, large=7.0) != {}
+    assert watch(*spoof, large=7.1) == {}
+    assert odds(watch(*spoof, clear=7.0)[10][1]) == pytest.approx(3.0 / USUAL)
+    assert watch(*spoof, far=9.9) != {}
+    assert watch(*spoof, far=10.1) == {}
+    assert watch(*spoof, least=9.4) == {}
+    assert watch(*spoof, most=9.2) == {}
+    assert watch(*spoof, sure=0.9) == {}
+
+
+def test_the_same_again_is_said_again_only_after_its_rest():
+    again = (
+        (11.0, LEVEL, BUY, 60.0, 8.0), (15.5, LEVEL, BUY, 86.0, 0.0), (15.7, LEVEL, BUY, 60.0, 1.0),
+    )  # fmt: skip
+    near = (12.0, LEVEL, BUY, 62.0, 1.0)  # where the touch falls to when 86 goes
+    said = (*BEGUN, SHOWN, *FELL, PULLED, again[0], near, *again[1:])
+    assert list(watch(*said, rest=0)) == [10, 15]
+    assert list(watch(*said)) == [10]
+
+
+def test_a_row_whose_close_is_unknown_is_silent_and_spoils_nothing():
+    closes = np.full(20, 101.0)
+    closes[:10] = np.nan
+    assert list(watch(*BEGUN, SHOWN, *FELL, PULLED, closes=closes)) == [10]
+    closes[10] = np.nan
+    assert watch(*BEGUN, SHOWN, *FELL, PULLED, closes=closes) == {}
+
+
+def test_changes_of_unknown_size_or_price_spoil_nothing():
+    odd = [
+        (3.0, kind, BUY, price, size)
+        for kind in (LEVEL, TRADE)
+        for price, size in ((math.nan, 1.0), (85.0, math.nan), (math.inf, 1.0), (85.0, math.inf))
+    ]
+    assert watch(*BEGUN, SHOWN, *odd, *FELL, PULLED) == watch(*BEGUN, SHOWN, *FELL, PULLED) != {}
+
+
+# -- readme -----------------------------------------------------------------------------------------
+
+
+def test_the_readme_names_every_parameter_with_its_default_and_bounds():
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    for name, each in SpoofingDetection.parameters().items():
+        row = re.search(rf"^\| `{name}` \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE)
+        assert row is not None
+        assert [float(value.replace(",", "")) for value in row.groups()[:3]] == [
+            each.default,
+            each.low,
+            each.high,
+        ]
+        assert row[4] == each.help
