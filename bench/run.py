@@ -19,6 +19,7 @@ PARTS = (
     ("What plugins cost", ("plugins.py",)),
     ("Bars, frames and the flow of trades", ("bars.py",)),
     ("The 65 features", ("features.py",)),
+    ("The strategies", ("strategies.py",)),
     ("Recordings", ("recorded.py",)),
     ("Recordings that are spoiled", ("recorded.py", "--spoiled", "200000")),
     ("The catalog", ("catalog.py",)),
