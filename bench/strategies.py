@@ -100,7 +100,7 @@ def speed() -> None:
     }
     print("\n| strategy | " + " | ".join(f"{each}, ns a row" for each in markets) + " |")
     print("|---|" + "--:|" * len(markets))
-    whole = {each: 0.0 for each in markets}
+    whole = dict.fromkeys(markets, 0.0)
     for folder in FOLDERS:
         cells: list[str] = []
         for name, market in markets.items():
