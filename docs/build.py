@@ -369,6 +369,85 @@ def _spans(feature: Any) -> tuple[str, str]:
     return f"{span}, at least {feature.window}", "n" if feature.lead else "n - 1"
 
 
+STRATEGIES = ROOT / "docs" / "strategies"
+
+
+def strategy_pages() -> dict[Path, str]:
+    """Return a page for each strategy, which is its package's README, and the page that lists them."""
+    made: dict[Path, str] = {}
+    rows: list[tuple[str, ...]] = []
+    for project in sorted(ROOT.glob("plugins/strategies/*/pyproject.toml")):
+        name = project.parent.name
+        head, _, rest = project.with_name("README.md").read_text().partition("\n\n")
+        about, _, rest = rest.partition("\n\n")
+        drawn = f"![Price with the signals of {name}]({name}.png)\n\n"
+        picture = drawn if (STRATEGIES / f"{name}.png").exists() else ""
+        made[STRATEGIES / f"{name}.md"] = f"{WRITTEN}\n{head}\n\n{about}\n\n{picture}{rest}"
+        kind = plugins.load("strategies", name)
+        needs, seconds = ", ".join(sorted(kind.needs)), f"{kind.row_seconds:g}"
+        summary = tomllib.loads(project.read_text())["project"]["description"]
+        rows.append((f"[{name}]({name}.md)", kind.category, needs, seconds, summary))
+    head = ("strategy", "category", "needs", "seconds a row", "what it does")
+    made[STRATEGIES / "README.md"] = "\n".join([WRITTEN, _STRATEGIES, _table(head, rows), *_measured()])
+    return made
+
+
+_STRATEGIES = """# Strategies
+
+Twenty strategies come with Nexus, each a package of its own: `pip install nexus-strategy-vwap`. Each is a detector of
+something that practitioners and the literature describe, tested on markets in which that is planted, on markets in
+which it is not, and on decoys. **That it finds its pattern says nothing of whether money can be made with it.** What
+became of its signals, on synthetic markets and on real ones, stands below and on each page, weak results included.
+"""
+
+
+def _measured() -> Iterator[str]:
+    """Yield the tables of what was measured, one for each market."""
+    figures = json.loads((STRATEGIES / "measured.json").read_text())
+    head = ("strategy", "rows", "signals", "right", "coin", "ECE", "skill", "mean move, net", "verdict")
+    for market, facts in figures["markets"].items():
+        yield f"## {_TITLES[market]}\n"
+        yield _TOLD[market].format(**{**facts, "sources": ", ".join(facts["sources"])}) + "\n"
+        yield _table(
+            head, [_figures(n, each[market]) for n, each in figures["strategies"].items() if market in each]
+        )
+
+
+def _figures(name: str, each: Mapping[str, Any]) -> tuple[str, ...]:
+    if each["state"] != "played":
+        return (name, *[""] * 7, f"{each['state']}: {each['reason']}")
+    chances = (_between(each["brier_skill"], 1.0, ".3f"), _between(each["move"]["net"], 100.0, ".3f"))
+    ece, coin = each["ece"], each["coin"]
+    return (
+        name, f"{each['rows']:,}", f"{each['signals']:,}", _between(each["hit"], 100.0, ".1f"),
+        "" if coin is None else f"{100 * coin:.1f}", "" if ece is None else f"{ece:.3f}", *chances, each["verdict"],
+    )  # fmt: skip
+
+
+def _between(interval: Any, times: float, form: str) -> str:
+    if interval is None:
+        return ""
+    value, low, high = (times * interval[name] for name in ("value", "low", "high"))
+    return f"{value:{form}} [{low:{form}}, {high:{form}}]"
+
+
+_TITLES = {
+    "synthetic": "On synthetic seeds kept back",
+    "choose": "On real data, split *choose*",
+    "final": "On real data, split *final*",
+}
+_TOLD = {
+    "synthetic": "Order flow sown with all kinds of patterns and their decoys, {split}; calibrated on other seeds. "
+    "Shares and moves are in percent, with 95 % intervals. *Right* is a signal whose way price had gone at the "
+    "strategy's horizon, *coin* what a coin would have had on the same rows. *ECE* is the mean error of the chances "
+    "that the calibration foretold; *skill* (Brier) what they say beyond the base rate of the calibration. A strategy "
+    "is called informative if ECE is at most 0.05 and the skill's interval lies above 0.",
+    "choose": "Bars of a minute: {sources}. Calibrated on the first 60 % of each series, judged on the next 20 %. "
+    "The net move is less 0.05 % a side and half the spread.",
+    "final": "The same series, the last 20 %, looked at for these figures only.",
+}
+
+
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
@@ -384,6 +463,7 @@ def pages() -> dict[Path, str]:
         folder / "groups.md": groups_page(),
         folder / "checks.md": checks_page(contracts()),
         ROOT / "docs" / "features.md": features_page(),
+        **strategy_pages(),
     }
 
 
