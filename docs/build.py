@@ -394,10 +394,11 @@ def strategy_pages() -> dict[Path, str]:
 
 _STRATEGIES = """# Strategies
 
-Twenty strategies come with Nexus, each a package of its own: `pip install nexus-strategy-vwap`. Each is a detector of
-something that practitioners and the literature describe, tested on markets in which that is planted, on markets in
-which it is not, and on decoys. **That it finds its pattern says nothing of whether money can be made with it.** What
-became of its signals, on synthetic markets and on real ones, stands below and on each page, weak results included.
+Twenty strategies come with Nexus, each a package of its own: `pip install nexus-strategy-vwap`. Each is a
+detector of something that practitioners and the literature describe, tested on markets in which that is
+planted, on markets in which it is not, and on decoys. **That it finds its pattern says nothing of whether money
+can be made with it.** What became of its signals, on synthetic markets and on real ones, stands below and on
+each page, weak results included.
 """
 
 
@@ -420,7 +421,8 @@ def _figures(name: str, each: Mapping[str, Any]) -> tuple[str, ...]:
     ece, coin = each["ece"], each["coin"]
     return (
         name, f"{each['rows']:,}", f"{each['signals']:,}", _between(each["hit"], 100.0, ".1f"),
-        "" if coin is None else f"{100 * coin:.1f}", "" if ece is None else f"{ece:.3f}", *chances, each["verdict"],
+        "" if coin is None else f"{100 * coin:.1f}", "" if ece is None else f"{ece:.3f}", *chances,
+        each["verdict"],
     )  # fmt: skip
 
 
@@ -437,13 +439,13 @@ _TITLES = {
     "final": "On real data, split *final*",
 }
 _TOLD = {
-    "synthetic": "Order flow sown with all kinds of patterns and their decoys, {split}; calibrated on other seeds. "
-    "Shares and moves are in percent, with 95 % intervals. *Right* is a signal whose way price had gone at the "
-    "strategy's horizon, *coin* what a coin would have had on the same rows. *ECE* is the mean error of the chances "
-    "that the calibration foretold; *skill* (Brier) what they say beyond the base rate of the calibration. A strategy "
-    "is called informative if ECE is at most 0.05 and the skill's interval lies above 0.",
-    "choose": "Bars of a minute: {sources}. Calibrated on the first 60 % of each series, judged on the next 20 %. "
-    "The net move is less 0.05 % a side and half the spread.",
+    "synthetic": """Order flow sown with all kinds of patterns and their decoys, {split}; calibrated on other
+seeds. Shares and moves are in percent, with 95 % intervals. *Right* is a signal whose way price had gone at the
+strategy's horizon, *coin* what a coin would have had on the same rows. *ECE* is the mean error of the chances
+that the calibration foretold; *skill* (Brier) what they say beyond the base rate of the calibration. A strategy
+is called informative if ECE is at most 0.05 and the skill's interval lies above 0.""",
+    "choose": """Bars of a minute: {sources}. Calibrated on the first 60 % of each series, judged on the next
+20 %. The net move is less 0.05 % a side and half the spread.""",
     "final": "The same series, the last 20 %, looked at for these figures only.",
 }
 
