@@ -442,8 +442,8 @@ _TOLD = {
     "synthetic": """Order flow sown with all kinds of patterns and their decoys, {split}; calibrated on other
 seeds. Shares and moves are in percent, with 95 % intervals. *Right* is a signal whose way price had gone at
 the strategy's horizon, *coin* what a coin would have had on the same rows. *ECE* is the mean error of the
-chances that the calibration foretold; *skill* (Brier) what they say beyond the base rate of the calibration. A
-strategy is called informative if ECE is at most 0.05 and the skill's interval lies above 0.""",
+chances that the calibration foretold; *skill* (Brier) what they say beyond the base rate of the calibration.
+A strategy is called informative if ECE is at most 0.05 and the skill's interval lies above 0.""",
     "choose": """Bars of a minute: {sources}. Calibrated on the first 60 % of each series, judged on the next
 20 %. The net move is less 0.05 % a side and half the spread.""",
     "final": "The same series, the last 20 %, looked at for these figures only.",

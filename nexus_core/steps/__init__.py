@@ -3,6 +3,8 @@
 from nexus_core.steps.averages import mean as ewm
 from nexus_core.steps.averages import smoothed as wilder
 from nexus_core.steps.averages import std as ewm_std
+from nexus_core.steps.delta import bar as bar_delta
+from nexus_core.steps.delta import session as session_delta
 from nexus_core.steps.lines import slope as rolling_slope
 from nexus_core.steps.lines import weighted as wma
 from nexus_core.steps.moments import mean as rolling_mean
@@ -19,6 +21,7 @@ from nexus_core.steps.ranks import quantile as rolling_quantile
 from nexus_core.steps.ranks import rank as rolling_rank
 from nexus_core.steps.reversion import speed as half_life
 from nexus_core.steps.sessions import vwap as session_vwap
+from nexus_core.steps.swings import swings
 from nexus_core.steps.tool import Tool, record
 from nexus_core.steps.windows import back as lag
 from nexus_core.steps.windows import highest as rolling_max
@@ -29,6 +32,7 @@ __all__ = [
     "Tool",
     "adx",
     "atr",
+    "bar_delta",
     "blend",
     "cci",
     "clip",
@@ -49,10 +53,12 @@ __all__ = [
     "rolling_std",
     "rolling_sum",
     "rsi",
+    "session_delta",
     "session_vwap",
     "sqrt",
     "squash",
     "stochastic",
+    "swings",
     "tanh",
     "true_range",
     "wilder",
