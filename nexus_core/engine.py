@@ -269,7 +269,8 @@ def _strategies(settings: Settings, feed: Feed, live: bool) -> tuple[list[Strate
     for name in settings.run.strategies:
         try:
             strategy: Strategy = _create(settings, "strategies", name)
-            mute = {"market events"} if strategy.on_event and "event" not in feed.clocks else set[str]()
+            deaf = strategy.on_event and strategy.hears == "needed" and "event" not in feed.clocks
+            mute = {"market events"} if deaf else set[str]()
             if lacking := sorted(strategy.needs - feed.offers | mute):
                 inactive.append(Inactive(name, f"needs {', '.join(lacking)}"))
             else:

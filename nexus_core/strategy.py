@@ -119,6 +119,9 @@ class Strategy(Plugin):
     on_event: Any = None
     """A static method `on_event(event, book, state, params)`, compiled: it takes the market events before a
     row and changes the state. `book` is the order book, where `book` is among the needs."""
+    hears: ClassVar[str] = "needed"
+    """Of a strategy with `on_event`. `needed`: it is inactive where a feed has no market events. `optional`:
+    there it is at work on rows alone."""
     counts_levels: ClassVar[bool] = False
     """Whether the book counts what is added, cancelled and traded at each level."""
     at_work: ClassVar[Any] = None

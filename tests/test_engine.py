@@ -277,3 +277,10 @@ def test_a_strategy_that_hears_events_is_inactive_where_there_are_none(built, sh
     monkeypatch.setattr(shelf.Swing, "on_event", staticmethod(lambda event, book, state, params: None))
     engine = built(run__strategies="swing,wild").engine
     assert [(each.name, each.reason) for each in engine.inactive] == [("swing", "needs market events")]
+
+
+def test_a_strategy_that_can_do_without_events_is_at_work_where_there_are_none(built, shelf, monkeypatch):
+    monkeypatch.setattr(shelf.Swing, "on_event", staticmethod(lambda event, book, state, params: None))
+    monkeypatch.setattr(shelf.Swing, "hears", "optional")
+    engine = built(run__strategies="swing,wild").engine
+    assert not engine.inactive

@@ -5,6 +5,10 @@ from nexus_core.steps.averages import smoothed as wilder
 from nexus_core.steps.averages import std as ewm_std
 from nexus_core.steps.delta import bar as bar_delta
 from nexus_core.steps.delta import session as session_delta
+from nexus_core.steps.hawkes import intensity as hawkes
+from nexus_core.steps.impact import illiquidity as amihud
+from nexus_core.steps.impact import impact as kyle_lambda
+from nexus_core.steps.impact import implied as roll_spread
 from nexus_core.steps.lines import slope as rolling_slope
 from nexus_core.steps.lines import weighted as wma
 from nexus_core.steps.moments import mean as rolling_mean
@@ -23,6 +27,7 @@ from nexus_core.steps.reversion import speed as half_life
 from nexus_core.steps.sessions import vwap as session_vwap
 from nexus_core.steps.swings import swings
 from nexus_core.steps.tool import Tool, record
+from nexus_core.steps.toxicity import probability as vpin
 from nexus_core.steps.windows import back as lag
 from nexus_core.steps.windows import highest as rolling_max
 from nexus_core.steps.windows import lowest as rolling_min
@@ -31,6 +36,7 @@ from nexus_core.steps.windows import total as rolling_sum
 __all__ = [
     "Tool",
     "adx",
+    "amihud",
     "atr",
     "bar_delta",
     "blend",
@@ -40,10 +46,13 @@ __all__ = [
     "ewm_std",
     "exp",
     "half_life",
+    "hawkes",
+    "kyle_lambda",
     "lag",
     "log",
     "macd",
     "record",
+    "roll_spread",
     "rolling_max",
     "rolling_mean",
     "rolling_min",
@@ -61,6 +70,7 @@ __all__ = [
     "swings",
     "tanh",
     "true_range",
+    "vpin",
     "wilder",
     "wma",
 ]
