@@ -24,6 +24,8 @@ from nexus_core.steps.ranges import bar as true_range
 from nexus_core.steps.ranks import quantile as rolling_quantile
 from nexus_core.steps.ranks import rank as rolling_rank
 from nexus_core.steps.reversion import speed as half_life
+from nexus_core.steps.robust import deviation as mad
+from nexus_core.steps.robust import score as robust_score
 from nexus_core.steps.sessions import vwap as session_vwap
 from nexus_core.steps.swings import swings
 from nexus_core.steps.tool import Tool, record
@@ -51,7 +53,9 @@ __all__ = [
     "lag",
     "log",
     "macd",
+    "mad",
     "record",
+    "robust_score",
     "roll_spread",
     "rolling_max",
     "rolling_mean",

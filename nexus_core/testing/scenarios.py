@@ -150,7 +150,7 @@ def met(
     firsts, lasts = np.searchsorted(times, planted[since]), np.searchsorted(times, planted["turn"]) + within
     counts = (planted["decoy"] == 0) & (lasts < len(times))
     real, firsts, lasts = planted[counts], firsts[counts], lasts[counts]
-    signs = np.where(np.asarray(signals) >= -2, np.sign(signals), 0)  # neither absent nor a fault
+    signs = np.where((signals >= -2) & (signals <= 2), np.sign(signals), 0)  # neither absent nor a fault
     begun = _begun(signs, again)
     found = sum(
         bool(np.any(signs[low : high + 1] == side))

@@ -26,6 +26,9 @@ class Vwap(Strategy):
     category = "mean_reversion"
     needs = {"bar", "volume"}
     horizon = HORIZON
+    row_seconds = 60.0
+    slot = "signal-processing"
+    targets = {"within": 3, "hits": 0.95, "false": 4.0, "precision": 0.05, "recall": 0.02}
 
     k = Param(2.0, low=0.5, high=6.0, help="Volume-weighted deviations from VWAP to the edge of the band")
     settle = Param(30, low=2, high=1_000, help="Rows of a session before its band is believed")
@@ -82,3 +85,8 @@ class Vwap(Strategy):
             return 0, 0.0
         gone = 1.0 - steps.exp(_LOG_HALF * HORIZON / half_life)
         return signal, gone * steps.squash(deepest)
+
+    @staticmethod
+    def blend(row, signal, score, opinion):  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Blend a model's opinion in."""
+        return steps.blend(signal, score, opinion, 0.3)
