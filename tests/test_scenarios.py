@@ -9,6 +9,7 @@ import pytest
 
 from nexus_core.errors import NotFoundError
 from nexus_core.market.blocks import Chunk
+from nexus_core.records import ABSENT
 from nexus_core.testing import scenarios
 
 KINDS = [scenarios.shock, scenarios.trend, scenarios.excursion, scenarios.gap]
@@ -72,3 +73,33 @@ def test_without_the_synthetic_market_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "nexus_synthetic", None)
     with pytest.raises(NotFoundError, match=r"pip install nexus-core\[testing\]"):
         scenarios.quiet(1, 10)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_rotation_opens_beyond_value_is_accepted_back_and_crosses_it(side):
+    made = scenarios.rotation(3, side)
+    rows = made.rows
+    close, opened = side * rows["close"], side * float(rows["open"][2_880])
+    low, high = np.quantile(close[1_440:2_880], (0.15, 0.85))
+    assert (made.at, made.side, len(rows)) == (2_970, side, 4_320)
+    assert len(set(rows["session_id"][2_880:])) == 1
+    assert opened < low
+    assert close[2_880:2_925].max() < low
+    assert low < close[2_940:3_000].min() < close[2_940:3_000].max() < high
+    assert np.median(close[3_120:]) > high - 0.2 * (high - low)
+    Chunk(rows, np.array([0, len(rows)]))  # refuses what is out of order
+    assert (rows["high"] >= np.maximum(rows["open"], rows["close"])).all()
+    assert (rows["low"] <= np.minimum(rows["open"], rows["close"])).all()
+    assert scenarios.rotation(3, side).rows.tobytes() == rows.tobytes()
+    assert scenarios.rotation(4, side).rows.tobytes() != rows.tobytes()
+
+
+def test_a_row_where_a_strategy_is_absent_is_no_signal():
+    rows = scenarios.driftless(3, 50)
+    planted = np.zeros(1, [("turn", "i8"), ("start", "i8"), ("side", "i8"), ("decoy", "i8")])
+    planted["turn"], planted["side"] = rows["ts"][20], -1
+    signals = np.full(50, ABSENT, np.int8)
+    assert scenarios.met(rows, signals, planted, 3) == scenarios.Detection(1, 0, 0, 0)
+    signals[30:], signals[22] = 0, -2
+    found = scenarios.met(rows, signals, planted, 3)
+    assert found == scenarios.Detection(1, 1, 1, 1)

@@ -19,6 +19,7 @@ from nexus_core.steps.oscillators import direction as adx
 from nexus_core.steps.oscillators import range_place as stochastic
 from nexus_core.steps.oscillators import strength_index as rsi
 from nexus_core.steps.plain import blend, clip, exp, log, sqrt, squash, tanh
+from nexus_core.steps.profile import volume as profile
 from nexus_core.steps.ranges import average as atr
 from nexus_core.steps.ranges import bar as true_range
 from nexus_core.steps.ranks import quantile as rolling_quantile
@@ -54,6 +55,7 @@ __all__ = [
     "log",
     "macd",
     "mad",
+    "profile",
     "record",
     "robust_score",
     "roll_spread",

@@ -213,6 +213,34 @@ def gap(seed: int, size: int = 2_000, at: int = 1_000, moves: float = 10.0, side
     return _laid(seed, size, at, side, np.full(size - at, moves), jumps=True)
 
 
+def rotation(seed: int, side: int = 1, days: int = 2, out: int = 45, accepted: int = 75) -> Scenario:
+    """Return sessions in balance, and one that opens outside their value, is accepted back, and crosses it.
+
+    The price of `days` UTC days of minutes is pulled to a mean. The day after opens beyond them, against the
+    `side` to which it will go, for `out` rows; it is inside their value for `accepted` rows, and then goes
+    through to the other edge within two hours. `at` is the first row after two half hours that closed inside.
+    """
+    rng, day = np.random.default_rng((seed, 4)), 1_440
+    size = (days + 1) * day
+    away: Floats = rng.normal(size=size)
+    for i in range(1, size):
+        away[i] += 0.97 * away[i - 1]
+    low, high = np.quantile(away[(days - 1) * day : days * day], (0.15, 0.85))
+    near, width = (low, high - low) if side > 0 else (high, low - high)
+    rows = np.arange(day)
+    back = np.clip((rows - out) / 10.0, 0.0, 1.0)
+    across = np.clip((rows - out - accepted) / 120.0, 0.0, 1.0)
+    away[days * day :] = 0.2 * away[days * day :] + near + width * (-0.8 + 1.2 * back + 0.6 * across)
+    price: Floats = np.rint((30_000.0 + 10.0 * away) * 64.0) / 64.0
+    wick = np.rint(np.abs(rng.normal(size=(2, size))) * 5.0 * 64.0) / 64.0
+    made = rows_of(price, volume=100.0 * np.exp(rng.normal(size=size) * 0.5))
+    made["open"][days * day] = price[days * day]  # the session opens with a gap
+    made["high"] = np.maximum(made["open"], made["close"]) + wick[0]
+    made["low"] = np.minimum(made["open"], made["close"]) - wick[1]
+    within = -(-(out + 10) // 30) * 30  # the first half hour that is inside from its begin
+    return Scenario(made, days * day + within + 30, side)
+
+
 def usual(rows: Records) -> float:
     """Return the usual move of a bar: the standard deviation of the closes' log returns."""
     return float(np.diff(np.log(rows["close"])).std())
