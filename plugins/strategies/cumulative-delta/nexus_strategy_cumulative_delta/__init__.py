@@ -92,7 +92,7 @@ class CumulativeDelta(Strategy):
         return side, steps.squash(0.5 * strength)
 
     @staticmethod
-    def blend(row, signal, score, opinion):  # pyright: ignore[reportIncompatibleVariableOverride]
+    def blend(row, signal, score, opinion):
         """Give a model that knows patterns three tenths of the say."""
         return steps.blend(signal, score, opinion, 0.3)
 

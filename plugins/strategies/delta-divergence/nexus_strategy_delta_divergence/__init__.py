@@ -88,7 +88,7 @@ class DeltaDivergence(Strategy):
         return (-1, bear) if bear > bull else (1, bull)
 
     @staticmethod
-    def blend(row, signal, score, opinion):  # pyright: ignore[reportIncompatibleVariableOverride]
+    def blend(row, signal, score, opinion):
         """Give a model that knows patterns three tenths of the say."""
         return steps.blend(signal, score, opinion, 0.3)
 

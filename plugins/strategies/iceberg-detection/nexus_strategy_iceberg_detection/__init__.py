@@ -70,7 +70,7 @@ class IcebergDetection(Strategy):
         }  # fmt: skip
 
     @staticmethod
-    def on_event(event, book, state, params):  # pyright: ignore[reportIncompatibleVariableOverride]
+    def on_event(event, book, state, params):
         """Add up what is traded at a level, and count the peaks that come back to it."""
         if book.known == 0:
             _forget(state)
@@ -91,7 +91,7 @@ class IcebergDetection(Strategy):
         return (1, bid) if bid > ask else (-1, ask)
 
     @staticmethod
-    def blend(row, signal, score, opinion):  # pyright: ignore[reportIncompatibleVariableOverride]
+    def blend(row, signal, score, opinion):
         """Return signal and score with three tenths of the model's opinion."""
         return steps.blend(signal, score, opinion, 0.3)
 

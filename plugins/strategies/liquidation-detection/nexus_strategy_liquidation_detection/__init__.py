@@ -74,7 +74,7 @@ class LiquidationDetection(Strategy):
     )
 
     @staticmethod
-    def blend(row, signal, score, opinion):  # pyright: ignore[reportIncompatibleVariableOverride]
+    def blend(row, signal, score, opinion):
         """Return signal and score with three tenths of a model's opinion in [-1, 1]."""
         return steps.blend(signal, score, opinion, 0.3)
 
@@ -98,7 +98,7 @@ class LiquidationDetection(Strategy):
         }
 
     @staticmethod
-    def on_event(event, book, state, params):  # pyright: ignore[reportIncompatibleVariableOverride]
+    def on_event(event, book, state, params):
         """Count a trade that was published as forced."""
         if event.kind == TRADE and event.flags & LIQUIDATION:
             state.forced_buys += int(event.side > 0)

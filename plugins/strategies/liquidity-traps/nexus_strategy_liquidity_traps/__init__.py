@@ -71,7 +71,7 @@ class LiquidityTraps(Strategy):
         return (-1, bull) if bull > bear else (1, bear)
 
     @staticmethod
-    def blend(row, signal, score, opinion):  # pyright: ignore[reportIncompatibleVariableOverride]
+    def blend(row, signal, score, opinion):
         """Give a model that knows patterns three tenths of the say."""
         return steps.blend(signal, score, opinion, 0.3)
 

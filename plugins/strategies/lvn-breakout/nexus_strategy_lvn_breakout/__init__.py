@@ -131,6 +131,6 @@ class LvnBreakout(Strategy):
         return signal, score
 
     @staticmethod
-    def blend(row, signal, score, opinion):  # pyright: ignore[reportIncompatibleVariableOverride]
+    def blend(row, signal, score, opinion):
         """Give the model of patterns three tenths of the score."""
         return steps.blend(signal, score, opinion, 0.3)

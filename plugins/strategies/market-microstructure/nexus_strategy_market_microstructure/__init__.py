@@ -89,7 +89,7 @@ class MarketMicrostructure(Strategy):
         }
 
     @staticmethod
-    def on_event(event, book, state, params):  # pyright: ignore[reportIncompatibleVariableOverride]
+    def on_event(event, book, state, params):
         """Add up the trades of the forming row by their aggressor, and keep the mid of the book."""
         if event.kind == TRADE:
             if event.flags & AGAIN == 0 and 0.0 < event.size < np.inf:

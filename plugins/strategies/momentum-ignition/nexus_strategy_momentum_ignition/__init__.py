@@ -74,7 +74,7 @@ class MomentumIgnition(Strategy):
     spent = Param(0.1, low=0.01, high=0.95, help="Part of its peak at which propagation is exhausted")
 
     @staticmethod
-    def blend(row, signal, score, opinion):  # pyright: ignore[reportIncompatibleVariableOverride]
+    def blend(row, signal, score, opinion):
         """Return signal and score with three tenths of a model's opinion in [-1, 1]."""
         return steps.blend(signal, score, opinion, 0.3)
 

@@ -88,7 +88,7 @@ class MultiTimeframeAlignment(Strategy):
         return side, steps.clip(0.5 + 0.5 * part, 0.0, 1.0)
 
     @staticmethod
-    def blend(row, signal, score, opinion):  # pyright: ignore[reportIncompatibleVariableOverride]
+    def blend(row, signal, score, opinion):
         """Blend a model's opinion in: the less the wilder the market, the more the calmer it is."""
         volatility, trend = (row.high - row.low) / row.close, row.close / row.open - 1.0
         momentum = 100.0 * trend

@@ -151,6 +151,6 @@ class ProfileRotation(Strategy):
         return signal, score
 
     @staticmethod
-    def blend(row, signal, score, opinion):  # pyright: ignore[reportIncompatibleVariableOverride]
+    def blend(row, signal, score, opinion):
         """Give the model of patterns three tenths of the score."""
         return steps.blend(signal, score, opinion, 0.3)

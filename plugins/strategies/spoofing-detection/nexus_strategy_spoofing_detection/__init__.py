@@ -74,7 +74,7 @@ class SpoofingDetection(Strategy):
         }  # fmt: skip
 
     @staticmethod
-    def on_event(event, book, state, params):  # pyright: ignore[reportIncompatibleVariableOverride]
+    def on_event(event, book, state, params):
         """Watch large orders that come, and weigh those that go."""
         if event.kind == LEVEL:
             if book.known == 0 or event.flags & SNAPSHOT != 0 or book.crossed != 0:
@@ -108,7 +108,7 @@ class SpoofingDetection(Strategy):
         return (-1 if one == 0 else 1), score
 
     @staticmethod
-    def blend(row, signal, score, opinion):  # pyright: ignore[reportIncompatibleVariableOverride]
+    def blend(row, signal, score, opinion):
         """Return signal and score with three tenths of the model's opinion."""
         return steps.blend(signal, score, opinion, 0.3)
 

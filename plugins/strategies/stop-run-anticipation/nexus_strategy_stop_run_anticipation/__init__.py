@@ -94,7 +94,7 @@ class StopRunAnticipation(Strategy):
         return 0, 0.0
 
     @staticmethod
-    def blend(row, signal, score, opinion):  # pyright: ignore[reportIncompatibleVariableOverride]
+    def blend(row, signal, score, opinion):
         """Give a model that knows patterns three tenths of the say."""
         return steps.blend(signal, score, opinion, 0.3)
 

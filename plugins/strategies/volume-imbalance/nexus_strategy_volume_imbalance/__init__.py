@@ -84,7 +84,7 @@ class VolumeImbalance(Strategy):
         return side, steps.squash(abs(state.excess) / (params.run * params.beyond))
 
     @staticmethod
-    def blend(row, signal, score, opinion):  # pyright: ignore[reportIncompatibleVariableOverride]
+    def blend(row, signal, score, opinion):
         """Blend a model's opinion in."""
         return steps.blend(signal, score, opinion, 0.3)
 

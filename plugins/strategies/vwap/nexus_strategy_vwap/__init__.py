@@ -87,6 +87,6 @@ class Vwap(Strategy):
         return signal, gone * steps.squash(deepest)
 
     @staticmethod
-    def blend(row, signal, score, opinion):  # pyright: ignore[reportIncompatibleVariableOverride]
+    def blend(row, signal, score, opinion):
         """Blend a model's opinion in."""
         return steps.blend(signal, score, opinion, 0.3)
