@@ -6,6 +6,9 @@ from nexus_core.steps.averages import std as ewm_std
 from nexus_core.steps.delta import bar as bar_delta
 from nexus_core.steps.delta import session as session_delta
 from nexus_core.steps.hawkes import intensity as hawkes
+from nexus_core.steps.imbalance import depth_imbalance, tilt
+from nexus_core.steps.imbalance import flow as order_flow_imbalance
+from nexus_core.steps.imbalance import micro as micro_price
 from nexus_core.steps.impact import illiquidity as amihud
 from nexus_core.steps.impact import impact as kyle_lambda
 from nexus_core.steps.impact import implied as roll_spread
@@ -28,7 +31,7 @@ from nexus_core.steps.reversion import speed as half_life
 from nexus_core.steps.robust import deviation as mad
 from nexus_core.steps.robust import score as robust_score
 from nexus_core.steps.sessions import vwap as session_vwap
-from nexus_core.steps.swings import swings
+from nexus_core.steps.swings import confirmed as swings
 from nexus_core.steps.tool import Tool, record
 from nexus_core.steps.toxicity import probability as vpin
 from nexus_core.steps.windows import back as lag
@@ -45,6 +48,7 @@ __all__ = [
     "blend",
     "cci",
     "clip",
+    "depth_imbalance",
     "ewm",
     "ewm_std",
     "exp",
@@ -55,6 +59,8 @@ __all__ = [
     "log",
     "macd",
     "mad",
+    "micro_price",
+    "order_flow_imbalance",
     "profile",
     "record",
     "robust_score",
@@ -75,6 +81,7 @@ __all__ = [
     "stochastic",
     "swings",
     "tanh",
+    "tilt",
     "true_range",
     "vpin",
     "wilder",

@@ -16,7 +16,7 @@ SWING = layout(("price value", "f8"), ("row", "i8"))
 """A swing: its price, what was attached to its bar, and that bar's number, counted from 0 in known bars."""
 
 
-def _swings(side: int, keep: int = 4) -> np.void:
+def swings(side: int, keep: int = 4) -> np.void:
     """Find swings: a high above the `side` known bars on either side of it, a low below them.
 
     `high, low = swings.push(state, high, low, value, least)` answers whether a swing high and a swing low are
@@ -86,5 +86,5 @@ def _back(kept: Any, count: int, row: int, back: int) -> tuple[float, float, int
     return one.price, one.value, row - 1 - one.row
 
 
-swings = Tool(_swings, _push)
-swings.__dict__.update(high=_high, low=_low)
+confirmed = Tool(swings, _push)
+confirmed.__dict__.update(high=_high, low=_low)
