@@ -2,12 +2,13 @@
 
 Each is calibrated on synthetic order flow sown with patterns, and judged on seeds kept back. With a FOLDER of
 bars of a minute (and recordings) it is also calibrated on the first 60 % of each series, and judged on the
-next 20 % and on the last 20 %. Tables go into the packages, figures into docs/strategies/measured.json and
-the READMEs, pictures beside them. `make docs` then writes the pages.
+next 20 % and, with `--final`, on the last 20 %. Tables go into the packages, figures into
+docs/strategies/measured.json and the READMEs, pictures beside them. `make docs` then writes the pages.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import subprocess
@@ -19,7 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs" / "strategies"
 FOLDERS = sorted(path.parent for path in ROOT.glob("plugins/strategies/*/pyproject.toml"))
-CALIBRATE, KEPT, MINUTES = "1000-1039", "5000-5019", 1440
+CALIBRATE, KEPT, MINUTES = "1000-1007", "5000-5004", 10_080
 WHY = "the figures that are published with the strategies"
 MARK = "<!-- measured -->"
 KEYS = (
@@ -32,9 +33,11 @@ KEYS = (
 
 def main() -> int:
     """Do all of it."""
-    data = (
-        [str(each) for each in sorted(Path(sys.argv[1]).glob("*")) if each.is_file()] if sys.argv[1:] else []
-    )
+    parser = argparse.ArgumentParser(description="Calibrate and judge every strategy.")
+    parser.add_argument("folder", nargs="?", type=Path, help="folder of bars of a minute")
+    parser.add_argument("--final", action="store_true", help="read the last 20 % of each series, too")
+    asked = parser.parse_args()
+    data = [str(each) for each in sorted(asked.folder.glob("*")) if each.is_file()] if asked.folder else []
     given = [part for each in data for part in ("--data", each)]
     names = [each.name for each in FOLDERS]
     sown = ["--synthetic", "plants", "--minutes", str(MINUTES)]
@@ -52,7 +55,7 @@ def main() -> int:
                 target.unlink(missing_ok=True)
         judged = {"synthetic": nexus("evaluate", *names, *sown, "--seeds", KEPT, "--tables", tables)}
         if data:
-            for split in ("choose", "final"):
+            for split in ("choose", "final") if asked.final else ("choose",):
                 why = ["--why", WHY] if split == "final" else []
                 judged[split] = nexus("evaluate", *names, *given, "--split", split, *why, "--tables", tables)
     write(judged)

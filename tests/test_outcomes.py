@@ -43,6 +43,15 @@ def test_a_strategy_without_signals_has_no_mean():
     assert counted([10, 11], [0, ABSENT], 1) == {"signals": 0, "right": 0, "wrong": 0, "score": 0.0}
 
 
+def test_the_price_is_the_middle_of_the_quote_where_it_is_known():
+    # bought at the ask 11, sold at the bid 11: the middle rose from 10.5 to 11.5. Then no quote: closes count
+    bars = rows([11.0, 11.0, 11.0, 12.0], bid=[10.0, 11.0, math.nan, math.nan], ask=[11.0, 12.0, 12.0, 9.0])
+    made, told = Outcomes([1], 1), np.array([[1, -1, 1, 0]], np.int8)
+    for block in blocks(Chunk(bars, np.array([0, 4])), 0, 2, lambda _: 2**62):
+        made.run(block, told, np.ones((1, 4)))
+    assert made.of(0) == {"signals": 3, "right": 2, "wrong": 1, "score": 1.0}
+
+
 def slowly(closes, signals, horizon):
     at = [i for i, each in enumerate(signals) if each not in (0, ABSENT)]
     ends = [(np.sign(signals[i]), closes[i], closes[i + horizon]) for i in at if i + horizon < len(closes)]

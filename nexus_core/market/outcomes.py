@@ -1,4 +1,7 @@
-"""What became of signals: whether price had moved their way at the horizon, known from that row on."""
+"""What became of signals: whether price had moved their way at the horizon, known from that row on.
+
+The price is the middle of bid and ask, for closes jump between them, or the close where these are not known.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,22 @@ COUNTS = np.dtype([("at", "i8"), ("signals", "i8"), ("right", "i8"), ("wrong", "
 at the horizon, and the sum of the scores."""
 
 _SCAN = """
-def entry(rows, first, last, counts, sides, prices, signals, scores):
+def entry(rows, first, last, counts, sides, prices, middles, signals, scores):
     size = sides.shape[1]
     for symbol in range(first.size):
         count = counts[symbol]
         for i in range(first[symbol], last[symbol]):
             at = count.at
             close = rows[i].close
+            middle = 0.5 * (rows[i].bid + rows[i].ask)
+            if not (0.0 < rows[i].bid <= rows[i].ask < np.inf):
+                middle = np.nan
             side = sides[symbol, at]
             if side != 0 and close - close == 0.0:
-                if side * (close - prices[symbol, at]) > 0.0:
+                move = middle - middles[symbol, at]
+                if move != move:
+                    move = close - prices[symbol, at]
+                if side * move > 0.0:
                     count.right += 1
                 else:
                     count.wrong += 1
@@ -34,6 +43,7 @@ def entry(rows, first, last, counts, sides, prices, signals, scores):
             if signal != 0 and signal != ABSENT and close - close == 0.0:
                 side = 1 if signal > 0 else -1
                 prices[symbol, at] = close
+                middles[symbol, at] = middle
                 count.signals += 1
                 count.scores += scores[i]
             sides[symbol, at] = side
@@ -48,7 +58,8 @@ class Outcomes:
         self.counts: Records = np.zeros((len(horizons), symbols), COUNTS)
         self._sides = [np.zeros((symbols, each), np.int8) for each in horizons]
         self._prices = [np.zeros((symbols, each)) for each in horizons]
-        self.entry = compile.entry("outcomes", _SCAN, {"ABSENT": ABSENT})
+        self._middles = [np.zeros((symbols, each)) for each in horizons]
+        self.entry = compile.entry("outcomes", _SCAN, {"ABSENT": ABSENT, "np": np})
         self._scan = compile.Fixed(self.entry)
 
     def run(self, block: Block, signals: Any, scores: Any) -> None:
@@ -72,9 +83,11 @@ class Outcomes:
         """Return all that it remembers, by the strategies' names."""
         made: dict[str, tuple[Any, str]] = {}
         for k, name in enumerate(names):
-            parts = {"counts": self.counts[k], "sides": self._sides[k], "prices": self._prices[k]}
+            parts = {"counts": self.counts[k], "sides": self._sides[k]}
+            parts |= {"prices": self._prices[k], "middles": self._middles[k]}
             made |= {f"outcomes:{name}:{part}": (array, "") for part, array in parts.items()}
         return made
 
     def _take(self, k: int, rows: Records, first: Any, last: Any, signals: Any, scores: Any) -> None:
-        self._scan(rows, first, last, self.counts[k], self._sides[k], self._prices[k], signals, scores)
+        rings = self._sides[k], self._prices[k], self._middles[k]
+        self._scan(rows, first, last, self.counts[k], *rings, signals, scores)

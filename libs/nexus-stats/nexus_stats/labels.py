@@ -34,7 +34,7 @@ class Outcomes:
     side: Ints
     """1 for up, -1 for down."""
     move: Floats
-    """Move of the close from one to the other, as a fraction, whatever the side."""
+    """Move of the price from one to the other, as a fraction, whatever the side."""
     cost: Floats
     """What getting in and out cost, as a fraction of the price."""
 
@@ -71,10 +71,11 @@ def outcomes(
     """Judge every signal of one symbol `horizon` rows later, net of costs.
 
     `signals` has a value for each row, -2 to 2; those weaker than `least` either way, NaN and absent ones are
-    none. The net move is `side * (close[t + h] / close[t] - 1)` less `2 * fee`, the half spread at entry and
-    the half spread at exit, each as a fraction of the close of its row. A row without a bid and an ask, or
-    with crossed ones, costs the fee only. Left out are signals whose horizon lies beyond the data and those
-    with an unknown close at either end.
+    none. The net move is `side * (price[t + h] / price[t] - 1)` less `2 * fee`, the half spread at entry and
+    the half spread at exit, each as a fraction of the middle. The price is the middle of bid and
+    ask, for closes jump between them; of a signal at either of whose ends these are unknown or crossed it is
+    the close, and such a row costs the fee only. Left out are signals whose horizon lies beyond the data and
+    those with an unknown close at either end.
     """
     sides = _sides(rows, signals, least)
     _check_horizon(horizon)
@@ -86,7 +87,9 @@ def outcomes(
     at = at[_is_price(close[at]) & _is_price(close[at + horizon])]
     to = at + horizon
     cost = 2 * fee + _half_spread(rows, at) + _half_spread(rows, to)
-    return Outcomes(at, to, sides[at], close[to] / close[at] - 1.0, cost)
+    begin, end = (_middle(rows, each) for each in (at, to))
+    move = np.where(np.isnan(begin + end), close[to] / close[at], end / begin) - 1.0
+    return Outcomes(at, to, sides[at], move, cost)
 
 
 def triple_barrier(
@@ -195,10 +198,14 @@ def _sides(rows: Records, signals: ArrayLike, least: float) -> Ints:
 
 
 def _half_spread(rows: Records, at: Ints) -> Floats:
+    half = (rows["ask"][at] - rows["bid"][at]) / (2.0 * _middle(rows, at))
+    return np.where(np.isnan(half), 0.0, half)
+
+
+def _middle(rows: Records, at: Ints) -> Floats:
     bid, ask = rows["bid"][at], rows["ask"][at]
     known = _is_price(bid) & _is_price(ask) & (ask >= bid)
-    half = np.where(known, ask, 0.0) - np.where(known, bid, 0.0)
-    return half / (2.0 * rows["close"][at])
+    return np.where(known, 0.5 * (bid + ask), np.nan)
 
 
 def _known(values: NDArray[Any]) -> Floats:

@@ -44,6 +44,14 @@ def test_the_net_move_by_hand():
     assert got.right.tolist() == [True, True]
 
 
+def test_the_move_is_that_of_the_middle_where_both_ends_have_a_quote():
+    rows = closes(101, 99, 99)  # the close jumps from the ask to the bid, the middle rises from 100 to 100.5
+    rows["bid"][:2], rows["ask"][:2] = (99, 99), (101, 102)
+    got = outcomes(rows, [1, 1, 0], 1)
+    assert got.move == pytest.approx([0.005, 0.0])
+    assert got.cost == pytest.approx([1 / 100 + 1.5 / 100.5, 1.5 / 100.5])
+
+
 def test_nothing_left_after_costs_is_not_right():
     rows = closes(100, 100, 100.1, 100.1)
     assert outcomes(rows, [1, 1, 0, 0], 1, fee=0.0).right.tolist() == [False, True]

@@ -69,7 +69,8 @@ class Source:
 
     def lacks(self, strategy: Any) -> list[str]:
         """Return what a strategy needs and this has not."""
-        mute = {"market events"} if strategy.on_event and "event" not in self.clocks else set[str]()
+        deaf = strategy.on_event and strategy.hears == "needed" and "event" not in self.clocks
+        mute = {"market events"} if deaf else set[str]()
         return sorted(strategy.needs - self.offers | mute)
 
     def chunks(self, interval: int) -> Iterator[Chunk]:
