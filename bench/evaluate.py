@@ -25,8 +25,8 @@ WHY = "the figures that are published with the strategies"
 MARK = "<!-- measured -->"
 KEYS = (
     "rows", "signals", "judged", "independent", "hit", "long", "coin", "over_coin", "move", "ece",
-    "ece_debiased", "brier_skill", "verdict", "turnover", "warmup", "ns_a_row", "state", "reason",
-    "interval_s", "population",
+    "ece_debiased", "brier_skill", "over_coin_skill", "verdict", "turnover", "warmup", "ns_a_row", "state",
+    "reason", "interval_s", "population",
 )  # fmt: skip
 """What is kept of an evaluation."""
 
@@ -122,7 +122,8 @@ def measured(figures: dict[str, Any], horizon: int) -> str:
         "",
         f"Right is a signal whose way price had gone {horizon} rows later, with its 95 % interval; beside it",
         "what a coin would have had on the same rows. ECE is how far the chances that its calibration",
-        "foretold were off, skill what they say beyond the share that was right in the calibration. The mean",
+        "foretold were off, skill what they say beyond the share that was right in the calibration, better",
+        "than a coin what is sure to be worth more than one though its score ranks nothing. The mean",
         "move is in the signal's direction, less 0.05 % a side and half the spread. On what it is measured",
         "stands in the documents, under strategies.",
         "",
@@ -160,7 +161,7 @@ def between(interval: Any, times: float, form: str, unit: str = "") -> str:
 def picture(name: str) -> None:
     """Draw a day of the synthetic market with the strategy's signals."""
     path = DOCS / f"{name}.png"
-    minutes = "120" if seconds(name) < 60 else "1440"
+    minutes = "480" if seconds(name) < 60 else "7200"
     given = ["--synthetic", "plants", "--seeds", "5000", "--minutes", minutes, "--plot", str(path)]
     command = [str(Path(sys.executable).with_name("nexus")), "strategies", "evaluate", name, *given]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

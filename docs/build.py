@@ -443,7 +443,9 @@ _TOLD = {
 seeds. Shares and moves are in percent, with 95 % intervals. *Right* is a signal whose way price had gone at
 the strategy's horizon, *coin* what a coin would have had on the same rows. *ECE* is the mean error of the
 chances that the calibration foretold; *skill* (Brier) what they say beyond the base rate of the calibration.
-A strategy is called informative if ECE is at most 0.05 and the skill's interval lies above 0.""",
+A strategy is called informative if ECE is at most 0.05 and the skill's interval lies above 0: its score tells
+good signals from bad ones. Where it does not, but its signals are surely right more often than a coin's, it
+is called better than a coin.""",
     "choose": """Bars of a minute: {sources}. Calibrated on the first 60 % of each series, judged on the next
 20 %. The net move is less 0.05 % a side and half the spread.""",
     "final": "The same series, the last 20 %, looked at for these figures only.",

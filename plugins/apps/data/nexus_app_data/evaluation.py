@@ -90,19 +90,19 @@ def evaluated(player: Player, fee: float, table: Table | None) -> dict[str, Any]
     shown = [each.signals[each.first :] for each in player.played]
     rows, signals = sum(map(len, shown)), sum(int(np.count_nonzero(each)) for each in shown)
     turned = sum(turnover(each) * len(each) for each in shown)
-    alone = player.alone
+    alone, hits = player.alone, _hits(found)
     return {
         "rows": rows,
         "signals": signals,
         "coverage": signals / rows if rows else None,
         "judged": len(found.scores),
-        **_hits(found),
+        **hits,
         "move": _moves(found, fee),
         "turnover": turned / rows if rows else None,
         "warmup": int(player.strategy.warmup),
         "faults": sum(each.faults for each in player.played),
         "ns_a_row": {"blocks": player.block_ns, "alone": None if alone is None else alone * 1e9},
-        **_foretold(found, table),
+        **_foretold(found, table, hits["coin"]),
     }
 
 
@@ -143,11 +143,13 @@ def _mean(found: Judged, values: Floats) -> dict[str, float]:
     return asdict(mean(values, draws=_draws(len(values)), block=block))
 
 
-def _foretold(found: Judged, table: Table | None) -> dict[str, Any]:
-    """Return how good the chances were that the table foretold."""
+def _foretold(found: Judged, table: Table | None, coin: float | None) -> dict[str, Any]:
+    """Return how good the chances were that the table foretold; a coin would have been right so often."""
     from nexus_stats import brier_skill, calibration_error, ece, reliability
 
-    made: dict[str, Any] = dict.fromkeys(("ece", "ece_debiased", "brier_skill", "reliability"))
+    made: dict[str, Any] = dict.fromkeys(
+        ("ece", "ece_debiased", "brier_skill", "over_coin_skill", "reliability")
+    )
     if table is None:
         return {**made, "verdict": "uncalibrated"}
     if len(found.scores) < 2:
@@ -163,13 +165,18 @@ def _foretold(found: Judged, table: Table | None) -> dict[str, Any]:
     base = table.facts.get("base")
     skill = None if base is None else _skill(lambda: brier_skill(chances, found.right, base, **how))
     made["brier_skill"] = None if skill is None else asdict(skill)
-    return {**made, "verdict": verdict(made["ece"], skill)}
+    over = None if coin is None else _skill(lambda: brier_skill(chances, found.right, coin, **how))
+    made["over_coin_skill"] = None if over is None else asdict(over)
+    return {**made, "verdict": verdict(made["ece"], skill, over)}
 
 
-def verdict(error: float, skill: Interval | None) -> str:
-    """Return whether a table's chances tell more than its base rate, and can be believed."""
-    tells = skill is not None and skill.low > TELLS and error <= CALIBRATED
-    return "informative" if tells else "uninformative"
+def verdict(error: float, skill: Interval | None, over_coin: Interval | None = None) -> str:
+    """Return whether a table's chances can be believed, and tell more than its base rate, or than a coin."""
+    if error > CALIBRATED:
+        return "uninformative"
+    if skill is not None and skill.low > TELLS:
+        return "informative"
+    return "better than a coin" if over_coin is not None and over_coin.low > TELLS else "uninformative"
 
 
 def chance(table: Table, scores: Floats) -> Floats:

@@ -101,7 +101,7 @@ def _title(one: Played, signals: _Signals, facts: dict[str, Any]) -> str:
     hit = facts["hit"]
     right = f", {hit['value']:.1%} right after {facts['horizon']:,} rows" if hit else ""
     more = f" (one of {len(facts['source']):,})" if len(facts["source"]) > 1 else ""
-    many = f"{facts['signals']:,} signals{right}, {facts['verdict']}"
+    many = f"{facts['signals']:,} signal{'s' * (facts['signals'] != 1)}{right}, {facts['verdict']}"
     return f"{facts['name']}: {many}\n{facts['population']}, {one.source.name}{more}"
 
 

@@ -108,7 +108,7 @@ def test_one_strategy_is_shown():
         "hears_events": False,
         "reads_book": False,
         "counts_levels": False,
-        "blends": False,
+        "blends": True,
         "sells": True,
     }
     k = shown["parameters"]["k"]
@@ -189,6 +189,8 @@ def test_chances_are_held_against_what_came(tmp_path):
     p, right = 0.3 + 0.4 * judged.scores, judged.right
     skill = 1 - ((p - right) ** 2).sum() / ((0.5 - right) ** 2).sum()
     assert made["brier_skill"]["value"] == pytest.approx(skill)
+    coin = 1 - ((p - right) ** 2).sum() / ((made["coin"] - right) ** 2).sum()
+    assert made["over_coin_skill"]["value"] == pytest.approx(coin)
     assert made["ece"] >= abs(p.mean() - right.mean())
     assert sum(made["reliability"]["count"]) == len(right)
     assert made["verdict"] == "uninformative"
@@ -208,6 +210,9 @@ def test_only_a_small_error_and_a_sure_skill_are_informative():
     assert evaluation.verdict(0.01, Interval(0.1, 0.0, 0.2)) == "uninformative"
     assert evaluation.verdict(0.01, Interval(1e-16, 1e-17, 1e-16)) == "uninformative"  # rounding
     assert evaluation.verdict(0.01, None) == "uninformative"
+    over = Interval(0.1, 0.01, 0.2)
+    assert evaluation.verdict(0.05, Interval(0.0, -0.1, 0.1), over) == "better than a coin"
+    assert evaluation.verdict(0.051, None, over) == "uninformative"
 
 
 def test_markets_of_seeds_do_not_overlap_and_those_of_a_time_do(tmp_path):
