@@ -212,8 +212,12 @@ def _density(state: Any, price: float) -> float:
 def _thickest(state: Any) -> Any:
     most = np.int64(0)
     if state.empty == 0:
-        for k in range(state.low, state.high + 1):
-            most = max(most, _smooth(state, k))
+        mask, before, here = state.mass.size - 1, np.int64(0), mass(state, state.low)
+        for k in range(state.low, state.high):
+            after = state.mass[(k + 1) & mask]
+            most = max(most, before + 2 * here + after)
+            before, here = here, after
+        most = max(most, before + 2 * here)
     return most
 
 

@@ -40,12 +40,12 @@ class CumulativeDelta(Strategy):
     )
     cut = Param(4.0, low=0.5, high=1_000.0, help="Most that one row's delta counts, in usual deltas")
     rest = Param(5, low=0, high=10_000, help="Rows after a signal without another one of its side")
-    window = Param(240, low=10, high=10_000, help="Rows that usual deltas and moves are taken over")
+    window = Param(120, low=10, high=10_000, help="Rows that usual deltas and moves are taken over")
 
     @property
     def warmup(self) -> int:
-        """Return the rows after which usual deltas and moves are known."""
-        return max(self.params.window // 4, self.params.slope + 1)
+        """Return the rows after which usual deltas and moves are known: half of their window."""
+        return max(self.params.window // 2, self.params.slope + 1)
 
     @staticmethod
     def state(params):

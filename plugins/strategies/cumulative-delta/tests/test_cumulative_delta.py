@@ -30,7 +30,7 @@ def watch(market, **params):
 
 def met(seed, ease=1.0, first=1 << 30):
     """Hold the signals against the first plants after the warm-up: informed orders, and runs of one side."""
-    session = scenarios.flow(seed, 360, ["informed", "run"], ease=ease, rate=2.0)
+    session = scenarios.flow(seed, 480, ["informed", "run"], ease=ease, rate=2.0)
     signals, _ = watch(session)
     warmup, within = CumulativeDelta().warmup, int(CumulativeDelta.targets["within"])
     seen = session.chunk.rows[warmup:]

@@ -25,7 +25,7 @@ def fired(signals):
 
 def scenario(seed: int) -> bool:
     """Tell whether the first travel after the warm-up is answered in time, on its side."""
-    session = scenarios.flow(seed, 600, ["travel"], ease=1.0, rate=3.0)
+    session = scenarios.flow(seed, 900, ["travel"], ease=1.0, rate=3.0)
     signals, _ = scenarios.answers(LvnBreakout(), session)
     market = session.chunk.rows
     real = session.real[session.real["turn"] > market["ts"][SETTLED]][:1]
@@ -69,24 +69,35 @@ def answers(market, **params):
 
 
 def test_price_that_enters_the_thin_place_is_taken_to_the_far_node():
-    # moves of the last ten rows are +1 and -1 by turns: the usual move is 1, bins are 0.4 wide.
-    # From 80 two rows before price is at 90: a move of 10 in 2 rows, 10 usual ones, on buying.
+    # moves of the last ten rows are +1 and -1 by turns: the usual move is 1, bins are 0.5 wide.
+    # From 81 three rows before price is at 90: a move of 9 in 3 rows, 9 usual ones, on buying.
     signals, scores = answers(two_nodes(90.0))
     assert signals[-1] == 1
     assert not any(signals[71:-1])
     # nodes are near 80.5 and 100.5, nothing between: half the way is left, depth is 1, so
-    # the score is squash(10 x (0.25 + 1/2)) = 7.5 / 8.5
-    assert scores[-1] == pytest.approx(7.5 / 8.5, abs=0.01)
+    # the score is squash(9 x (0.25 + 1/2)) = 6.75 / 7.75
+    assert scores[-1] == pytest.approx(6.75 / 7.75, abs=0.01)
 
 
 def test_the_score_falls_with_the_way_that_is_left():
-    marks = [answers(two_nodes(close))[1][-1] / (close - 80.0) for close in (88.0, 92.0, 96.0)]
+    marks = [answers(two_nodes(close))[1][-1] / (close - 81.0) for close in (90.0, 93.0, 96.0)]
     assert marks[0] > marks[1] > marks[2] > 0.0
 
 
 def test_there_is_one_signal_for_one_way():
     signals, _ = answers(two_nodes(90.0, 93.0, 95.0, 97.0))
     assert signals[-4:] == [1, 0, 0, 0]
+
+
+def test_after_a_signal_it_rests():
+    again = two_nodes(90.0, 80.0, 92.0)  # back in the node: that way has ended
+    assert answers(again)[0][-3:] == [1, 0, 0]
+    assert answers(again, rest=0)[0][-3:] == [1, 0, 1]
+
+
+def test_jumps_do_not_hide_a_travel_behind_them():
+    # taken whole, moves of 14 and 15 would leave a usual one of 3.4 four rows later: 9 were no momentum
+    assert answers(two_nodes(95.0, 80.0, 81.0, 80.0, 81.0, 90.0))[0][-1] == 1
 
 
 @pytest.mark.parametrize(
@@ -103,21 +114,40 @@ def test_no_signal_where(ending, why):
 
 def test_a_place_that_is_filled_is_no_thin_place():
     filled = two_nodes(90.0)
-    filled["open"][20:60], filled["low"][20:60], filled["high"][20:60] = 90.0, 78.0, 103.0
+    filled["low"][:80], filled["high"][:80] = 78.0, 103.0
     assert answers(filled, body=0.01)[0][-1] == 0
+
+
+def test_the_thicker_the_way_the_harder_the_move_must_be():
+    thick = two_nodes(90.0)
+    thick["low"][20:60], thick["high"][20:60] = 78.0, 103.0
+    assert answers(thick, body=0.2, push=7.0, dense=0.0)[0][-1] == 1
+    assert answers(thick, body=0.2, push=7.0, dense=20.0)[0][-1] == 0
+    assert answers(two_nodes(90.0), push=7.0, dense=20.0)[0][-1] == 1
+
+
+def test_it_comes_from_a_node_that_was_accepted():
+    heavy = two_nodes(90.0)
+    heavy["volume"][:40] *= 5.0
+    assert answers(heavy)[0][-1] == 0
+    assert answers(heavy, beyond=5.0)[0][-1] == 1
 
 
 def test_the_signed_trades_of_a_bar_decide_where_they_are_known():
     market = two_nodes(90.0)
     market["buy_volume"], market["sell_volume"] = 0.8, 0.2
     assert answers(market)[0][-1] == 1
-    market["buy_volume"], market["sell_volume"] = 0.2, 0.8
+    market["buy_volume"], market["sell_volume"] = 0.2, 0.8  # 0.6 of the volume against the move
     assert answers(market)[0][-1] == 0
+    assert answers(market, against=0.7)[0][-1] == 1
+    market["buy_volume"], market["sell_volume"] = 0.4, 0.6  # price goes all the same
+    assert answers(market)[0][-1] == 1
+    assert answers(market, against=0.1)[0][-1] == 0
 
 
 @pytest.mark.parametrize(
     "params",
-    [{"push": 10.6}, {"gap": 22.0}, {"entered": 0.6}, {"rows": 60, "push": 20.0}],
+    [{"push": 9.1}, {"gap": 22.0}, {"entered": 0.6}, {"rows": 60, "push": 20.0}],
 )
 def test_each_bound_silences_it(params):
     assert answers(two_nodes(90.0))[0][-1] == 1
@@ -153,7 +183,7 @@ def turned(market):
 
 
 def test_the_market_upside_down_gives_the_opposite_signals_with_the_same_scores():
-    market = scenarios.driftless(3, 2_000)
+    market = scenarios.driftless(10_003, 7_200)
     signals, scores = scenarios.answers(LvnBreakout(), market)
     others, same = scenarios.answers(LvnBreakout(), turned(market))
     heard = signals != ABSENT
