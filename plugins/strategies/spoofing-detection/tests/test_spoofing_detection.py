@@ -57,7 +57,7 @@ def curve(seeds, ease):
 
 @pytest.mark.skipif(not compile.JIT, reason="hours of order flow take long in plain Python")
 def test_it_answers_clear_spoofs_on_their_side_in_time():
-    assert sum(scenario(seed) for seed in range(10)) >= TARGETS["hits"] * 10
+    assert sum(scenario(seed) for seed in range(20)) >= TARGETS["hits"] * 20
 
 
 @pytest.mark.skipif(not compile.JIT, reason="hours of order flow take long in plain Python")
@@ -68,7 +68,7 @@ def test_it_seldom_fires_where_nobody_spoofs():
 
 @pytest.mark.skipif(not compile.JIT, reason="hours of order flow take long in plain Python")
 def test_precision_and_recall_among_decoys_at_the_middle_of_the_range():
-    precision, recall = curve(range(10), 0.5)
+    precision, recall = curve(range(20), 0.5)
     assert precision >= TARGETS["precision"]
     assert recall >= TARGETS["recall"]
 
@@ -138,27 +138,79 @@ def odds(score):
     return score / (1.0 - score)
 
 
+def mean(span, first, *others):
+    for each in others:
+        first += 2.0 / (span + 1.0) * (each - first)
+    return first
+
+
 def test_a_large_bid_pulled_as_price_comes_down_to_it_is_sold():
     answered = watch(*BEGUN, SHOWN, *FELL, PULLED)
     assert list(answered) == [10]  # the row that closes at 11 s
     signal, score = answered[10]
     assert signal == -1
-    assert odds(score) == pytest.approx(3.0 * 7.0 / (3.5 * USUAL))
+    # the middle fell by 14, out of a calm: sqrt(301 / 2) volatilities, 4.02 deviations in 9.3 s, and 4 count
+    log = -2.1 + 1.2 * 4.0 + math.log(7.0 / (3.5 * USUAL)) - 2.2 * 0.3
+    assert math.log(odds(score)) == pytest.approx(log)
 
 
 def test_the_longer_it_waits_with_price_near_the_less_it_is_worth():
-    answered = watch(*BEGUN, SHOWN, *FELL, (11.2, *PULLED[1:]))
-    # price came near at 10.0 s; what goes beyond half a second fades by e in 0.7
-    assert odds(answered[11][1]) == pytest.approx(3.0 * math.exp(-1.0) * 7.0 / (3.5 * USUAL))
+    answered = watch(*BEGUN, SHOWN, *FELL, (11.2, *PULLED[1:]), sure=0.3)
+    # after a row that moved by 14 and one that did not
+    came = 14.0 / (math.sqrt(mean(300, 0.0, 14.0**2, 0.0)) * math.sqrt(10.2))
+    log = -2.1 + 1.2 * came + math.log(7.0 / (3.5 * USUAL)) - 2.2 * 1.2
+    assert math.log(odds(answered[11][1])) == pytest.approx(log)
     assert watch(*BEGUN, SHOWN, *FELL, (14.0, *PULLED[1:])) == {}
 
 
-def test_one_that_is_pulled_at_the_nearest_but_not_near_is_worth_little():
-    half_way = (10.0, LEVEL, BUY, 100.0, 0.0)  # the bid is 90: 10 of 20 away
-    assert watch(*BEGUN, SHOWN, half_way, PULLED) == {}
-    answered = watch(*BEGUN, SHOWN, half_way, PULLED, sure=0.1)
-    assert odds(answered[10][1]) == pytest.approx(0.2 * 7.0 / (3.5 * USUAL))
+HALF_WAY = (10.0, LEVEL, BUY, 100.0, 0.0)
+"""The bid is 90, 10 of 20 away; the middle came from 101 to 96, out of a calm: more than 4 deviations."""
+HALF_WAY_ODDS = (
+    -2.1 + 1.2 * 4.0 + 0.5 * math.log(7.0 / (3.5 * USUAL)) - 2.5 * math.log(1.0 + 10.0 / mean(500, 2.0, 12.0))
+)
+JOINED = (5.0, LEVEL, BUY, 80.0, 8.0)
+"""Another order comes behind it."""
+LEFT = (10.3, LEVEL, BUY, 80.0, 1.0)
+"""It goes, the other stays."""
+
+
+def test_one_that_is_pulled_while_price_is_on_its_way_is_worth_less_the_farther_it_is():
+    assert watch(*BEGUN, SHOWN, HALF_WAY, PULLED) == {}
+    answered = watch(*BEGUN, SHOWN, HALF_WAY, PULLED, sure=0.1)
     assert answered[10][0] == -1
+    assert math.log(odds(answered[10][1])) == pytest.approx(HALF_WAY_ODDS)
+
+
+def test_it_is_worth_more_where_it_leaves_its_place_to_others_behind_it():
+    answered = watch(*BEGUN, SHOWN, JOINED, HALF_WAY, LEFT, sure=0.1)
+    usual = (1.0 + mean(500, 1.0, 7.0, 1.0)) / 2.0
+    log = HALF_WAY_ODDS + 1.3 - 0.5 * math.log(usual / USUAL)
+    assert math.log(odds(answered[10][1])) == pytest.approx(log)
+    gone = ((6.0, LEVEL, BUY, 80.0, 7.0), (10.3, LEVEL, BUY, 80.0, 0.0))  # the other had left before
+    answered = watch(*BEGUN, SHOWN, JOINED, gone[0], HALF_WAY, gone[1], sure=0.1)
+    assert math.log(odds(answered[10][1])) == pytest.approx(log - 1.3)
+    before = ((0.5, LEVEL, BUY, 80.0, 1.0), (1.0, LEVEL, BUY, 80.0, 8.0))  # it came first
+    answered = watch(*BEGUN, *before, HALF_WAY, LEFT, sure=0.1)
+    assert math.log(odds(answered[10][1])) == pytest.approx(HALF_WAY_ODDS, abs=0.01)
+
+
+def test_price_that_goes_on_to_where_it_stood_bears_it_out():
+    said = (*BEGUN, SHOWN, JOINED, HALF_WAY, LEFT)
+    on = ((11.5, LEVEL, BUY, 90.0, 0.0), (11.5, LEVEL, SELL, 88.0, 1.0))  # the middle goes from 96 to 87
+    assert watch(*said) == {}
+    answered = watch(*said, *on)
+    assert list(answered) == [11]
+    usual = (1.0 + mean(500, 1.0, 7.0, 1.0)) / 2.0
+    log = HALF_WAY_ODDS + 1.3 - 0.5 * math.log(usual / USUAL) + 0.27 * 6.0  # 9 is more than 6 volatilities
+    assert answered[11][0] == -1
+    assert math.log(odds(answered[11][1])) == pytest.approx(log)
+    assert watch(*said, *on, confirm=0) == {}
+    assert list(watch(*said, *on, confirm=1)) == [11]
+    late = tuple((16.5, *each[1:]) for each in on)
+    assert watch(*said, *late) == {}
+    assert list(watch(*said, *late, confirm=6)) == [16]
+    lost = (11.2, BREAK, 0, 0.0, 0.0)
+    assert watch(*said, lost, *on) == {}
 
 
 @pytest.mark.parametrize(
@@ -188,17 +240,18 @@ def test_every_parameter_does_what_it_says():
     spoof = (*BEGUN, SHOWN, *FELL, PULLED)
     assert watch(*spoof, large=7.0) != {}
     assert watch(*spoof, large=7.1) == {}
-    assert odds(watch(*spoof, clear=7.0)[10][1]) == pytest.approx(3.0 / USUAL)
+    log = -2.1 + 1.2 * 4.0 - math.log(USUAL) - 2.2 * 0.3
+    assert math.log(odds(watch(*spoof, clear=7.0)[10][1])) == pytest.approx(log)
     assert watch(*spoof, far=9.9) != {}
     assert watch(*spoof, far=10.1) == {}
     assert watch(*spoof, least=9.4) == {}
     assert watch(*spoof, most=9.2) == {}
-    assert watch(*spoof, sure=0.9) == {}
+    assert watch(*spoof, sure=0.95) == {}
 
 
 def test_the_same_again_is_said_again_only_after_its_rest():
     again = (
-        (11.0, LEVEL, BUY, 60.0, 8.0), (15.5, LEVEL, BUY, 86.0, 0.0), (15.7, LEVEL, BUY, 60.0, 1.0),
+        (11.0, LEVEL, BUY, 60.0, 8.0), (15.5, LEVEL, BUY, 86.0, 0.0), (16.0, LEVEL, BUY, 60.0, 1.0),
     )  # fmt: skip
     near = (12.0, LEVEL, BUY, 62.0, 1.0)  # where the touch falls to when 86 goes
     said = (*BEGUN, SHOWN, *FELL, PULLED, again[0], near, *again[1:])
@@ -211,6 +264,8 @@ def test_a_row_whose_close_is_unknown_is_silent_and_spoils_nothing():
     closes[:10] = np.nan
     assert list(watch(*BEGUN, SHOWN, *FELL, PULLED, closes=closes)) == [10]
     closes[10] = np.nan
+    assert list(watch(*BEGUN, SHOWN, *FELL, PULLED, closes=closes)) == [11]  # said when it is known again
+    closes[11:] = np.nan
     assert watch(*BEGUN, SHOWN, *FELL, PULLED, closes=closes) == {}
 
 
