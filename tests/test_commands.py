@@ -613,6 +613,7 @@ def test_compile_says_what_it_compiled_and_prunes_what_is_old(
 
 def test_compile_all_takes_every_installed_strategy(nexus, lively, monkeypatch):
     from nexus_core import engine
+    from nexus_core.upkeep import ahead
 
     assembled = []
 
@@ -625,6 +626,7 @@ def test_compile_all_takes_every_installed_strategy(nexus, lively, monkeypatch):
         return Assembly()
 
     monkeypatch.setattr(engine, "assemble", assemble)
+    monkeypatch.setattr(ahead, "compile_ahead", lambda *_: None)
     assert nexus("compile", *lively(), "--all")[0] == Exit.OK
     assert {"swing", "vwap", "ema-cross"} <= set(assembled[0])
 
