@@ -58,9 +58,13 @@ class Files(Feed):
         super().__init__(**given)
         if not self.params.path:
             raise ConfigError("files: no path. Name a file: --set plugins.files.path=data/{symbol}.csv")
-        columns = self._read(any_file(self.params.path)).columns
-        # what a file has no column for, no strategy of this run can be given
-        found = {offer for offer, fields in _CARRY.items() if all(each in columns for each in fields)}
+        reading = self._read(any_file(self.params.path))
+        rows = next(reading, None)
+        # what a file has no column for, or no value where it begins, no strategy of this run can be given
+        found = {
+            offer for offer, fields in _CARRY.items()
+            if all(each in reading.columns and _is_known(rows, each) for each in fields)
+        }  # fmt: skip
         self.offers = {"bar"} | found  # pyright: ignore[reportAttributeAccessIssue]
         self._readings: dict[str, Reading] = {}
 
@@ -151,6 +155,11 @@ def _bar(minute: int, base: int) -> str:
     opened, close = (base + base / 1200 * abs(each % 240 - 120) for each in (minute, minute + 1))
     high, low = max(opened, close) + 0.5, min(opened, close) - 0.5
     return f"{_BEGIN + 60 * minute},{opened:.2f},{high:.2f},{low:.2f},{close:.2f},{1 + minute % 50}"
+
+
+def _is_known(rows: Records | None, column: str) -> bool:
+    """Tell whether some of a file's first rows have a value."""
+    return rows is None or not (rows[column] != rows[column]).all()
 
 
 def _fits(reading: Reading, market: Market) -> None:
