@@ -133,7 +133,7 @@ def cost_of(name: str, market: Chunk, size: int) -> float | None:
     """Return the seconds of a processor that a row takes in blocks of so many; None where it is not fed."""
     strategy = plugins.load("strategies", name)()
     offered = {"bar", "volume", "quote"} | ({"trade", "book"} if market.events is not None else set[str]())
-    deaf = strategy.on_event is not None and market.events is None
+    deaf = strategy.on_event is not None and strategy.hears == "needed" and market.events is None
     if strategy.needs - offered or deaf:
         return None
     work = loop(name, strategy, ["BTC-USD"])

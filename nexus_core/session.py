@@ -303,7 +303,7 @@ def resume(folder: Path, block: int | None, progress: Callable[[str], None]) -> 
     put aside, and written anew from the first row.
     """
     facts = runs.manifest(folder)
-    settings, known = Settings.from_dict(facts["settings"]), facts["calibration"]
+    settings, known = Settings.from_dict(facts["settings"]), facts.get("calibration", {})
     assembly = assemble(settings, known=known)
     if facts["recording"] != json.loads(json.dumps(assembly.feed.recording(assembly.market))):
         raise JournalError(f"{folder.name}: the feed's rows changed since the run began. {GO_ON}")
