@@ -9,6 +9,7 @@ import pytest
 
 from nexus_core.errors import NotFoundError
 from nexus_core.market.blocks import Chunk
+from nexus_core.market.events import TRADE
 from nexus_core.records import ABSENT
 from nexus_core.testing import scenarios
 
@@ -103,3 +104,76 @@ def test_a_row_where_a_strategy_is_absent_is_no_signal():
     signals[30:], signals[22] = 0, -2
     found = scenarios.met(rows, signals, planted, 3)
     assert found == scenarios.Detection(1, 1, 1, 1)
+
+
+# -- order flow, and what was planted ----------------------------------------------------------------
+
+SECOND = 1_000_000_000
+
+
+@pytest.mark.jit
+def test_a_session_of_order_flow_has_rows_of_its_events_and_tells_what_was_planted():
+    made = scenarios.flow(3, 60, ["spoof"], interval=SECOND, rate=60.0, ease=0.8)
+    rows, events = made.chunk.rows, made.chunk.events
+    assert (np.diff(rows["ts"]) % SECOND == 0).all()
+    assert events["ts"][-1] <= rows["ts"][-1]
+    whole, trades = rows[-1], events[events["kind"] == TRADE]
+    inside = trades[trades["ts"] > whole["ts"] - SECOND]
+    assert whole["volume"] == pytest.approx(inside["size"].sum())
+    assert len(made.planted) > 20
+    assert 0 < len(made.real) < len(made.planted)
+    assert (made.planted["end"] <= rows["ts"][-1] + 120 * SECOND).all()
+
+
+@pytest.mark.jit
+def test_without_kinds_nothing_is_planted():
+    made = scenarios.flow(3, 60)
+    assert len(made.planted) == 0
+    assert len(made.chunk.rows) == 60
+
+
+def test_driftless_bars_have_no_drift_and_are_whole():
+    rows = np.concatenate([scenarios.driftless(seed, 1_000) for seed in range(20)])
+    steps = np.concatenate([np.diff(log_close(scenarios.driftless(seed, 1_000))) for seed in range(20)])
+    assert abs(steps.mean()) < 3 * steps.std() / np.sqrt(len(steps))
+    assert abs(np.corrcoef(steps[1:], steps[:-1])[0, 1]) < 0.05
+    assert np.corrcoef(np.abs(steps[1:]), np.abs(steps[:-1]))[0, 1] > 0.05  # its volatility wanders
+    assert (rows["high"] >= np.maximum(rows["open"], rows["close"])).all()
+    assert (rows["low"] <= np.minimum(rows["open"], rows["close"])).all()
+    assert scenarios.driftless(3).tobytes() == scenarios.driftless(3).tobytes()
+
+
+def planted(*plants):
+    """Return plants as told: row of the turn, side, whether it is a decoy; each starts two rows earlier."""
+    made = np.zeros(len(plants), [(n, "i8") for n in ("start", "turn", "side", "decoy")])
+    for one, (turn, side, decoy) in zip(made, plants, strict=True):
+        one["start"], one["turn"], one["side"], one["decoy"] = turn - 2, turn, side, decoy
+    return made
+
+
+def test_signals_are_held_against_what_was_planted():
+    rows = np.zeros(20, [("ts", "i8")])
+    rows["ts"] = np.arange(20)
+    signals = np.zeros(20, np.int8)
+    signals[:3] = ABSENT
+    # found in time; answered on the wrong side; a decoy that is answered; too near the end to count
+    truth = planted((5, 1, 0), (9, -1, 0), (13, 1, 1), (18, 1, 0))
+    signals[6:8], signals[10], signals[14] = 1, 1, 1
+    made = scenarios.met(rows, signals, truth, within=3)
+    assert (made.plants, made.found, made.signals, made.right) == (2, 1, 3, 1)
+    assert (made.recall, made.precision) == (0.5, pytest.approx(1 / 3))
+    signals[:] = 0
+    signals[4] = 2
+    assert scenarios.met(rows, signals, truth, 3).found == 0
+    assert scenarios.met(rows, signals, truth, 3, since="start").found == 1
+    nothing = scenarios.met(rows, np.zeros(20, np.int8), truth[:0], 3)
+    assert np.isnan([nothing.recall, nothing.precision]).all()
+
+
+def test_signals_near_each_other_are_one_if_asked_for():
+    rows = np.zeros(10, [("ts", "i8")])
+    rows["ts"] = np.arange(10)
+    signals = np.array([1, 0, 1, 0, 0, 1, -1, -1, 0, 0], np.int8)
+    assert scenarios.met(rows, signals, planted(), 1).signals == 4
+    assert scenarios.met(rows, signals, planted(), 1, again=1).signals == 3
+    assert scenarios.met(rows, signals, planted(), 1, again=2).signals == 2

@@ -11,6 +11,7 @@ import pytest
 from nexus_synthetic import KINDS, PLANTED, RANGES, START, Flow
 
 from nexus_core import compile
+from nexus_core.errors import ConfigError
 from nexus_core.market.events import BUY, LEVEL, LIQUIDATION, TRADE
 
 compiled = pytest.mark.skipif(not compile.JIT, reason="NEXUS_JIT=0: too slow as plain Python")
@@ -321,3 +322,47 @@ def test_compiled_and_plain_give_the_same_bits():
     flow = Flow(7, 1, interval=SECOND, plants=True, rate=60.0)
     events, _ = flow.take(150)
     assert done.stdout == events.tobytes() + flow.planted.tobytes()
+
+
+# -- chosen kinds and chosen numbers ----------------------------------------------------------------
+
+
+def chosen(minutes=600, **options):
+    flow = Flow(3, 1, plants=True, rate=60.0, **options)
+    flow.take(minutes)
+    return flow.planted
+
+
+@compiled
+@pytest.mark.parametrize("kinds", [("spoof",), ("cascade", "failed-break"), ("drive", "run")])
+def test_only_the_kinds_that_were_chosen_are_planted(kinds):
+    found = {KINDS[kind] for kind in chosen(kinds=kinds)["kind"]}
+    assert found == set(kinds)
+
+
+@compiled
+def test_the_drive_alone_comes_once_a_day():
+    planted = chosen(2 * 1440, kinds=("drive",))
+    assert [KINDS[kind] for kind in planted["kind"]] == ["drive", "drive"]
+    assert np.diff(planted["start"]).tolist() == [DAY]
+
+
+@compiled
+@pytest.mark.parametrize("ease", [0.0, 0.5, 1.0])
+def test_ease_puts_the_numbers_at_one_place_of_their_ranges(ease):
+    for plant in chosen(300, kinds=("iceberg",), ease=ease):
+        for at, name in ((0, "size"), (2, "distance"), (6, "move")):
+            low, high = RANGES[NUMBER["iceberg"], at : at + 2]
+            assert plant[name] == pytest.approx(low * (high / low) ** ease)
+
+
+@compiled
+def test_what_is_not_chosen_is_drawn_as_ever():
+    assert chosen().tobytes() == chosen(kinds=(), ease=None).tobytes()
+
+
+def test_a_kind_that_does_not_exist_and_an_ease_beyond_1_are_refused():
+    with pytest.raises(ConfigError, match=r"iceburg is no kind of plant\. Did you mean iceberg"):
+        Flow(1, 1, plants=True, kinds=("iceburg",))
+    with pytest.raises(ConfigError, match=r"ease was 1\.5; it is from 0 to 1"):
+        Flow(1, 1, plants=True, ease=1.5)
