@@ -447,8 +447,8 @@ A strategy is called informative if ECE is at most 0.05 and the skill's interval
 good signals from bad ones. Where it does not, but its signals are surely right more often than a coin's, it
 is called better than a coin.""",
     "choose": """Bars of a minute: {sources}. Calibrated on the first 60 % of each series, judged on the next
-20 %. The net move is less 0.05 % a side and half the spread. Strategies that need a book or trades are inactive
-on bars; no recording of a real book at hand is longer than six minutes, which judges nothing.""",
+20 %. The net move is less 0.05 % a side and half the spread. Strategies that need a book or trades are
+inactive on bars; no recording of a real book at hand is longer than six minutes, which judges nothing.""",
     "final": "The same series, the last 20 %, looked at for these figures only.",
 }
 
