@@ -52,7 +52,8 @@ def _counted(each: dict[str, Any], calibrated: bool) -> str:
     known = each["right"] + each["wrong"]
     right = f", {each['right'] / known:.1%} of {known:,} right at the horizon" if known else ""
     mean = f", mean score {each['score']:.2f}" if each["signals"] else ""
-    return f"{each['signals']:,} signals{right}{mean}{'' if calibrated else ' (uncalibrated)'}"
+    signals = f"{each['signals']:,} signal{'' if each['signals'] == 1 else 's'}"
+    return f"{signals}{right}{mean}{'' if calibrated else ' (uncalibrated)'}"
 
 
 def _text(data: dict[str, Any]) -> list[str]:
