@@ -13,7 +13,7 @@ from nexus_core.engine import assemble
 from nexus_core.upkeep import ahead
 
 NEXUS = Path(sys.executable).with_name("nexus")
-NAMES = ("vwap", "ema-cross", "dip-step")
+NAMES = ("vwap", "ema-cross", "fall-step")
 
 
 def compiled(cache):

@@ -114,7 +114,7 @@ def test_one_strategy_is_shown():
     k = shown["parameters"]["k"]
     assert (k["default"], k["low"], k["high"]) == (2.0, 0.5, 6.0)
     assert shown["warmup"] == 241
-    assert told("show", "dip-window")["capabilities"]["style"] == "window"
+    assert told("show", "fall-window")["capabilities"]["style"] == "window"
     events = told("show", "book-pressure")["capabilities"]
     assert (events["hears_events"], events["reads_book"]) == (True, True)
 
@@ -386,7 +386,7 @@ def test_a_strategy_that_raises_is_told_as_broken():
         (["evaluate", "--synthetic", "bars", "--set", "k=3"], 2, "Name it alone"),
         (["evaluate", "--synthetic", "bars", "--plot", "x.png"], 2, "--plot was x.png"),
         (["evaluate", "vwap", "--synthetic", "bars", "--tables", "no.json", "--minutes", "60"], 3, "no.json"),
-        (["calibrate", "vwap", "dip-step", "--synthetic", "bars", "--out", "t.json"], 2, "need a folder"),
+        (["calibrate", "vwap", "fall-step", "--synthetic", "bars", "--out", "t.json"], 2, "need a folder"),
     ],
 )
 def test_what_is_wrong_is_one_line(nexus, arguments, code, text):

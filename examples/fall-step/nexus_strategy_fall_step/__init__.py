@@ -3,7 +3,7 @@
 from nexus_core import Param, Strategy, steps
 
 
-class DipStep(Strategy):
+class FallStep(Strategy):
     """Buy where the close lies `drop` or more below the highest of the window."""
 
     nexus_api = 1

@@ -3,7 +3,7 @@
 from nexus_core import Strategy
 
 
-class DipWindow(Strategy):
+class FallWindow(Strategy):
     """Buy where the close lies 1 % or more below the highest of the last four hours."""
 
     nexus_api = 1
