@@ -399,6 +399,11 @@ detector of something that practitioners and the literature describe, tested on 
 planted, on markets in which it is not, and on decoys. **That it finds its pattern says nothing of whether
 money can be made with it.** What became of its signals, on synthetic markets and on real ones, stands below
 and on each page, weak results included.
+
+Those that need a book or trades are inactive on bars, and those made for rows of a second have little to say
+on rows of a minute. They run on recordings, and on the synthetic market of order flow: `nexus run --plugins
+spoofing-detection --set plugins.synthetic.market=flow --set plugins.synthetic.plants=true --set
+run.clock=every --set run.every=1000 --bars 28800 --seed 8`.
 """
 
 
@@ -444,8 +449,8 @@ seeds. Shares and moves are in percent, with 95 % intervals. *Right* is a signal
 the strategy's horizon, *coin* what a coin would have had on the same rows. *ECE* is the mean error of the
 chances that the calibration foretold; *skill* (Brier) what they say beyond the base rate of the calibration.
 A strategy is called informative if ECE is at most 0.05 and the skill's interval lies above 0: its score tells
-good signals from bad ones. Where it does not, but its signals are surely right more often than a coin's, it
-is called better than a coin.""",
+good signals from bad ones. Where it does not, but ECE is as small and the chances foretold were surely
+better than a coin's, it is called better than a coin.""",
     "choose": """Bars of a minute: {sources}. Calibrated on the first 60 % of each series, judged on the next
 20 %. The net move is less 0.05 % a side and half the spread. Strategies that need a book or trades are
 inactive on bars; no recording of a real book at hand is longer than six minutes, which judges nothing.""",

@@ -1,13 +1,15 @@
 """What a strategy's score is worth: its rank among past signals, and the share of those that were right.
 
-A table is fitted on one population of rows of one length, for one version, horizon and set of parameters; for
-any other it says nothing. The user's own tables come before those that a strategy was published with.
+A table is fitted for one strategy, in one version, with one horizon and set of parameters, on one population
+of rows of one length; of any other it says nothing. The user's own tables come before those that a strategy
+was published with.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -61,6 +63,7 @@ class Table:
 def asked(strategy: Strategy, version: str, population: str, interval: int) -> dict[str, Any]:
     """Return what a table must have been fitted on to hold for a strategy; `interval` in nanoseconds."""
     return {
+        "strategy": strategy.name,
         "population": population,
         "interval": interval,
         "horizon": strategy.horizon,
@@ -93,15 +96,13 @@ def ranks(tables: Sequence[Table | None]) -> Any:
 
 def read(path: Path) -> Sequence[Table]:
     """Return the tables of a file, none where there is no file."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # nor where its folder is closed to us, as somebody else's home is
         return []
     try:
         return [Table(each) for each in json.loads(path.read_text(encoding="utf-8"))["tables"]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        why = f"{type(error).__name__}: {error}"
-        raise DataError(
-            f"{path}: is no file of calibration tables ({why}). Fit it again, or remove it."
-        ) from error
+    except Exception as error:
+        why = f"is no file of calibration tables ({type(error).__name__}: {error})"
+        raise DataError(f"{path}: {why}. Fit it again, or remove it.") from error
 
 
 def write(path: Path, tables: Sequence[Table]) -> None:

@@ -225,7 +225,7 @@ def assemble(
     broker: Broker = _create(settings, "brokers", run.broker)
     market = _market(settings.run, feed)
     loops, inactive = _strategies(settings, feed, live)
-    tables = [_table(each.strategy, feed, market, known) for each in loops]
+    tables = [_table(each.strategy, feed, market, known, run.blocked) for each in loops]
     least, symbols = settings.risk.min_confidence, len(market.instruments)
     chain = Chain(_gates(settings, heard), len(loops), symbols, least, tables)
     rules = books.rules(settings.risk, trace or settings.performance.trace, broker.on_paper)
@@ -291,10 +291,10 @@ def _strategies(settings: Settings, feed: Feed, live: bool) -> tuple[list[Strate
     return active, inactive
 
 
-def _table(strategy: Strategy, feed: Feed, market: Market, known: Known | None) -> Table | None:
+def _table(strategy: Strategy, feed: Feed, market: Market, known: Known | None, blocked: Any) -> Table | None:
     if known is not None:
         return Table(known[strategy.name]) if strategy.name in known else None
-    version = plugins.find("strategies", strategy.name).version
+    version = plugins.find("strategies", strategy.name, blocked).version
     return calibration.find(strategy, calibration.asked(strategy, version, feed.population, market.interval))
 
 

@@ -1,7 +1,7 @@
 """Models' opinions, blended into the signals of strategies that name a slot.
 
 Only rows with a signal are asked for, all of a block in one call. Without a model in the slot, or where it
-has no opinion (NaN), a signal stays as it is.
+has no opinion (NaN, or beyond [-1, 1]), a signal stays as it is.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ class Blends:
     def _asked(self, slot: str, rows: Records) -> Any:
         try:
             made = np.asarray(self.opinions[slot](rows), np.float64)
-            if made.shape == (len(rows),) and not (np.abs(made) > 1.0).any():
-                return made
-            why = f"answered {made.shape} values, or one beyond [-1, 1], for {len(rows)} rows"
+            if made.shape == (len(rows),):  # what one row is answered says nothing of the others
+                return np.where(np.abs(made) <= 1.0, made, np.nan)
+            why = f"answered {made.shape} values for {len(rows)} rows"
         except Exception as error:
             why = f"raised {type(error).__name__}: {error}"
         if slot not in self._told:

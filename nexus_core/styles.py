@@ -18,7 +18,7 @@ import numpy as np
 from nexus_core.compile import closure
 from nexus_core.errors import PluginError
 from nexus_core.market.blocks import QUIET, Between, newest
-from nexus_core.market.loops import FAULT, StrategyLoop
+from nexus_core.market.loops import FAULT, StrategyLoop, warmup
 from nexus_core.records import ABSENT, LATE, ROW, Records
 from nexus_core.steps.tool import record
 from nexus_core.strategy import Strategy
@@ -50,7 +50,7 @@ class WindowLoop(StrategyLoop):
 
     def __init__(self, name: str, strategy: Strategy, symbols: Sequence[str]) -> None:
         self.name, self.strategy, self.symbols = name, strategy, symbols
-        self.warmup = int(strategy.warmup)
+        self.warmup = warmup(strategy)
         self.keep = max(self.warmup, 1)
         """How many rows it is shown."""
         self._first = np.array([record(rows=0, faults=0, tail=np.zeros(self.keep, ROW))])

@@ -4,6 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -52,3 +55,78 @@ def test_what_is_warm_starts_no_process(monkeypatch):
     monkeypatch.setattr(ahead, "is_warm", lambda _: True)
     settings = config.Settings.from_dict({"run": {"strategies": list(NAMES)}})
     ahead.compile_ahead(assemble(settings), pytest.fail)
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("error", [OSError(38, "no semaphores"), BrokenProcessPool("ended abruptly")])
+def test_where_no_process_can_be_started_it_is_left_to_the_run(monkeypatch, error):
+    def refuses(*_):
+        raise error
+
+    monkeypatch.setattr(ahead, "ProcessPoolExecutor", refuses)
+    monkeypatch.setattr(ahead.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(ahead, "is_warm", lambda _: False)
+    settings = config.Settings.from_dict({"run": {"strategies": list(NAMES)}})
+    told = []
+    ahead.compile_ahead(assemble(settings), told.append)
+    assert told == ["compiling 3 strategies in 2 processes"]
+
+
+@pytest.mark.jit
+def test_whoever_stops_it_does_not_wait_for_the_rest(monkeypatch):
+    def stops(*_):
+        raise KeyboardInterrupt
+
+    told = []
+    monkeypatch.setattr(ahead, "ProcessPoolExecutor", lambda *_: Pool(told))
+    monkeypatch.setattr(ahead.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(ahead, "is_warm", lambda _: False)
+    monkeypatch.setattr(ahead, "as_completed", stops)
+    settings = config.Settings.from_dict({"run": {"strategies": list(NAMES)}})
+    with pytest.raises(KeyboardInterrupt):
+        ahead.compile_ahead(assemble(settings), lambda _: None)
+    assert told == [{"wait": False, "cancel_futures": True}]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signal asks whether a process is there")
+def test_processes_end_with_the_one_that_started_them():
+    settings = config.Settings.from_dict({"run": {"strategies": ["fall-step"]}}).to_dict()
+    text = f"""
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from nexus_core.upkeep import ahead
+pool = ProcessPoolExecutor(1, get_context("spawn"), ahead._begin, ({settings!r},))
+print(pool.submit(os.getpid).result(), flush=True)
+os.kill(os.getpid(), 9)
+"""
+    done = subprocess.run([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True, timeout=60)
+    pid, deadline = int(done.stdout), time.monotonic() + 10
+    while is_there(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_there(pid)
+
+
+def is_there(pid):
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        stat = Path(f"/proc/{pid}/stat")
+        return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+class Pool:
+    def __init__(self, told):
+        self.told = told
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, _, name):
+        return name
+
+    def shutdown(self, **how):
+        self.told.append(how)

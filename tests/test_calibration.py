@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 
 import numpy as np
 import pytest
@@ -77,6 +78,7 @@ def test_a_table_says_rank_and_share_right_with_its_interval():
 @pytest.mark.parametrize(
     "change",
     [
+        {"strategy": "another of the package"},
         {"population": "synthetic bars"},
         {"interval": 3600 * 10**9},
         {"horizon": 6},
@@ -103,6 +105,14 @@ def test_the_users_table_comes_before_the_published_one(tmp_path, monkeypatch):
     assert calibration.find(Known(), asked).facts["signals"] == 2
 
 
+def test_a_folder_that_is_closed_to_us_has_no_tables(monkeypatch, tmp_path):
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "stat", refused)
+    assert calibration.read(tmp_path / "closed.json") == []
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -114,6 +124,7 @@ def test_the_users_table_comes_before_the_published_one(tmp_path, monkeypatch):
         json.dumps({"tables": [{**curves(), "p": [1.5] * KNOTS}]}),
         json.dumps({"tables": [{**curves(), "scores": [0.5, 0.4] + [0.6] * (KNOTS - 2)}]}),
         json.dumps({"tables": [{**curves(), "p": [None] * KNOTS}]}),
+        json.dumps({"tables": [{**curves(), "p": [10**400] * KNOTS}]}),
     ],
 )
 def test_a_file_that_is_damaged_is_one_clear_error(tmp_path, text):

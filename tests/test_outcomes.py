@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nexus_core.errors import PluginError
 from nexus_core.market.blocks import Chunk, blocks
 from nexus_core.market.outcomes import Outcomes
 from nexus_core.records import ABSENT
+from nexus_core.strategy import Strategy
+from nexus_core.styles import loop
 from nexus_core.testing import rows
 
 
@@ -94,3 +97,28 @@ def test_what_it_remembers_makes_another_go_on():
         array[...] = first.records(["x"])[name][0]
     second.run(cut[1], signals, scores)
     assert second.of(0) == whole.of(0)
+
+
+class Patient(Strategy):
+    nexus_api = 1
+    name = "patient"
+
+    @staticmethod
+    def step(row, state, params):
+        return 0, 0.0
+
+
+class Frank(Patient):
+    step = Strategy.step
+
+    def signal(self, window):
+        return 0, 0.0
+
+
+@pytest.mark.parametrize("kind", [Patient, Frank])
+@pytest.mark.parametrize("horizon", [0, -1, 60.0, "60", 10**9])
+def test_a_horizon_that_cannot_be_waited_for_is_refused(kind, horizon):
+    made = kind()
+    made.horizon = horizon
+    with pytest.raises(PluginError, match="must be a whole number of rows from 1 to 1,000,000"):
+        loop("patient", made, ["BTC-USD"])

@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 
 from nexus_core import plugins, safety
+from nexus_core.config import Settings
+from nexus_core.engine import assemble
 from nexus_core.errors import Exit, NotFoundError, PluginError
 from nexus_core.journal import Journal
 from nexus_core.ledger.orders import MODE
@@ -149,6 +151,13 @@ def test_a_clash_is_resolved_by_blocking_one(install, monkeypatch, way):
     assert plugins.find("strategies", "twin", names).distribution == "test-twin-a"
     assert plugins.load("strategies", "twin", names).__module__ == "test_twin_a"
     assert states.rivals(plugins.find("strategies", "twin", names), names) == []
+
+
+def test_a_run_trades_the_one_of_two_that_is_not_blocked(install):
+    twins(install)
+    run = {"strategies": ["twin"], "blocked": ["test-twin-b"], "bars": 10}
+    (loop,) = assemble(Settings.from_dict({"run": run})).engine.loops
+    assert type(loop.strategy).__module__ == "test_twin_a"
 
 
 # -- list and info --------------------------------------------------------------------------------------

@@ -50,6 +50,16 @@ def test_only_rows_with_a_signal_are_asked_for_and_mixed(size):
     assert scores == pytest.approx([0.7, 0.0, 0.1, 0.0, 0.1])
 
 
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_an_opinion_out_of_bounds_takes_no_other_with_it(size):
+    """What a row is told does not depend on the block it is in."""
+
+    def opinions(told):
+        return np.where(told["close"] == 2, 1.5, 1.0)
+
+    assert blended({"direction": opinions}, [1, 1, 1], [0.5, 0.5, 0.5], size)[1] == [0.75, 0.5, 0.75]
+
+
 def test_an_opinion_that_outweighs_a_signal_silences_it():
     assert blended({"direction": lambda told: np.full(len(told), -1.0)}, [1], [0.4]) == ([0], [0.0])
 

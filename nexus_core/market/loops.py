@@ -10,6 +10,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from nexus_core import compile
+from nexus_core.errors import PluginError
 from nexus_core.market.blocks import QUIET, Between
 from nexus_core.market.book import depth, ignore
 from nexus_core.records import ABSENT, ROW, Records
@@ -17,6 +18,9 @@ from nexus_core.steps.tool import record
 
 FAULT = ABSENT + 1
 """How a loop marks the row of an answer outside the contract; whoever counts faults makes it absent."""
+
+LONGEST = 1_000_000
+"""Rows until a signal is judged, at the most: so many are remembered of each symbol."""
 
 DEAF = 2**63 - 1
 """`seen` of a strategy that raised at an event after its last row: it raises at each row to come."""
@@ -104,6 +108,15 @@ def entry(rows, first, last, states, parameters, views, out, missing):
 """
 
 
+def warmup(strategy: Any) -> int:
+    """Return the rows before which a strategy is absent; its horizon must be one that can be waited for."""
+    horizon = strategy.horizon
+    if not isinstance(horizon, (int, np.integer)) or not 1 <= horizon <= LONGEST:
+        must = f"must be a whole number of rows from 1 to {LONGEST:,}"
+        raise PluginError(f"{strategy.name}: its horizon was {horizon!r}, {must}. Ask its author.")
+    return int(strategy.warmup)
+
+
 class StrategyLoop:
     """A strategy at work on the symbols of a run: its states, and the compiled loop over a block."""
 
@@ -129,7 +142,7 @@ class StrategyLoop:
         self._first: Any = np.array([record(**parts)])
         self.states: Records = np.repeat(self._first, symbols)
         self.parameters = strategy.params.record()
-        self.warmup = int(strategy.warmup)
+        self.warmup = warmup(strategy)
         text = EVENTS if self.hears else ROWS
         self.entry = compile.entry(re.sub(r"\W", "_", name), text, bindings)
         self._run = compile.Fixed(self.entry)

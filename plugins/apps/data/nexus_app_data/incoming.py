@@ -74,7 +74,8 @@ def opened(path: Path, symbol: str, how: How, quarantine: Path | None = None) ->
         raise DataError(f"{path}: has no row that can be used: {refusals.summary()} refused.")
     if facts.kind == "bars" and not interval:
         raise UsageError(
-            f"{path}: one row does not say how long a bar is. Say so with --interval, in seconds."
+            f"{path}: one row does not say how long a bar is. "
+            "Say so, in seconds, with --interval of nexus data import."
         )
     return Incoming(Series(symbol, facts.kind, interval), chain([first], reading), refusals, reading)
 
@@ -92,4 +93,4 @@ def _reading(path: Path, how: How, refusals: Refusals) -> Any:
             if how.kind or "no column for" not in str(error):
                 raise
             wrong.append(f"no {kind}: {str(error).removeprefix(f'{path}: ').partition('. ')[0]}")
-    raise DataError(f"{path}: {'; '.join(wrong)}. Say which columns they are with --columns.")
+    raise DataError(f"{path}: {'; '.join(wrong)}. Say which they are with --columns of nexus data import.")

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SECOND, MINUTE = 1_000_000_000, 60_000_000_000
 
+MOST_SEEDS = 10_000
+
 _SYMBOL = "BTC-USD"
 """What the symbol of a file is called; no strategy is told it."""
 
@@ -151,7 +153,10 @@ def numbers(text: str) -> range:
     first, _, last = text.partition("-")
     if not (first.isdecimal() and (last or first).isdecimal()) or int(last or first) < int(first):
         raise UsageError(f"--seeds was {text}, must be a number or a span such as 1000-1019.")
-    return range(int(first), int(last or first) + 1)
+    made = range(int(first), int(last or first) + 1)
+    if made.stop - made.start > MOST_SEEDS:
+        raise UsageError(f"--seeds was {text}, must be {MOST_SEEDS:,} of them at the most.")
+    return made
 
 
 # -- synthetic ---------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from nexus_core import Strategy, calibration, plugins
-from nexus_core.errors import ConfigError, NexusError, PluginError, UsageError
+from nexus_core.errors import ConfigError, DataError, NexusError, PluginError, UsageError
 from nexus_core.strategy import Text
 
 if TYPE_CHECKING:
@@ -133,15 +133,17 @@ def _tables(one: Entry, own: Strategy) -> dict[str, Any]:
     made: list[dict[str, Any]] = []
     for path in calibration.places(own):
         try:
-            tables = calibration.read(path)
+            made += [_table(one, own, each.facts, path) for each in calibration.read(path)]
         except NexusError as error:
             return {"tables": made, "unreadable": str(error)}
-        made += [_table(one, own, each.facts, path) for each in tables]
     return {"tables": made}
 
 
 def _table(one: Entry, own: Strategy, facts: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    asked = calibration.asked(own, one.version, str(facts.get("population")), int(facts.get("interval", 0)))
+    interval = facts.get("interval")
+    if not isinstance(interval, (int, float)):
+        raise DataError(f"{path}: a table's interval was {interval!r}, must be nanoseconds. Fit it again.")
+    asked = calibration.asked(own, one.version, str(facts.get("population")), int(interval))
     names = ("population", "interval", "version", "signals", "base", "split", "source")
     holds = all(facts.get(name) == value for name, value in asked.items())
     return {**{name: facts.get(name) for name in names}, "holds": holds, "file": str(path)}

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 app = command(help="The installed strategies: facts, calibration, and what their signals were worth.")
 
+SHORTEST, LONGEST = 0.001, 604_800
+"""Seconds of a row."""
+
 Name = Annotated[str, Argument(help="Name of a strategy.")]
 Names = Annotated[list[str], Argument(help="Names of strategies.")]
 Some = Annotated[list[str] | None, Argument(help="Names of strategies; all that are installed without one.")]
@@ -148,6 +151,8 @@ def _played(
     """Play the strategies that are not broken on the markets asked for."""
     from nexus_app_data.playing import enlisted, play
 
+    if interval and not SHORTEST <= interval <= LONGEST:
+        raise UsageError(f"--interval was {interval:g}, must be {SHORTEST:g} to {LONGEST:,} seconds.")
     sources, progress = given.sources(), Progress()
     players = [
         enlisted(each.name, each.strategy, sources, interval) for each in entries if each.strategy is not None

@@ -387,12 +387,43 @@ def test_a_strategy_that_raises_is_told_as_broken():
         (["evaluate", "--synthetic", "bars", "--plot", "x.png"], 2, "--plot was x.png"),
         (["evaluate", "vwap", "--synthetic", "bars", "--tables", "no.json", "--minutes", "60"], 3, "no.json"),
         (["calibrate", "vwap", "fall-step", "--synthetic", "bars", "--out", "t.json"], 2, "need a folder"),
+        (["evaluate", "vwap", "--synthetic", "bars", "--seeds", "1-99999"], 2, "must be 10,000 of them"),
+        (["evaluate", "vwap", "--synthetic", "bars", "--interval", "1e-10"], 2, "--interval was 1e-10"),
+        (["evaluate", "vwap", "--synthetic", "bars", "--interval", "1e300"], 2, "must be 0.001 to 604,800"),
     ],
 )
 def test_what_is_wrong_is_one_line(nexus, arguments, code, text):
     got, _, err = nexus("strategies", *arguments)
     assert (got, err.count("\n")) == (code, 1), err
     assert text in err
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("when,what\n1,2\n", "--columns of nexus data import"),
+        ("time,open,high,low,close\n1700000000,1,1,1,1\n", "--interval of nexus data import"),
+    ],
+)
+def test_a_file_that_has_to_be_explained_is_brought_in_first(nexus, tmp_path, text, advice):
+    """For these commands have no options to explain it."""
+    (tmp_path / "odd.csv").write_text(text)
+    _, _, err = nexus("strategies", "evaluate", "ema-cross", "--data", str(tmp_path / "odd.csv"))
+    assert err.count("\n") == 1
+    assert advice in err
+
+
+def test_a_table_of_no_length_of_rows_is_unreadable(nexus, tmp_path, monkeypatch):
+    monkeypatch.setenv("NEXUS_HOME", str(tmp_path))
+    curves = {name: [0.5] for name in calibration.CURVES}
+    (tmp_path / "calibration").mkdir()
+    (tmp_path / "calibration/ema-cross.json").write_text(
+        json.dumps({"tables": [{**curves, "interval": "x"}]})
+    )
+    code, out, _ = nexus("strategies", "show", "ema-cross")
+    assert code == 0
+    assert "interval was 'x'" in out
+    assert "(unreadable file)" in nexus("strategies", "list")[1]
 
 
 def test_the_table_of_an_evaluation_names_every_figure(tmp_path):

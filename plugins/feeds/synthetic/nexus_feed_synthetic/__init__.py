@@ -50,10 +50,11 @@ class Synthetic(Feed):
     @property
     def population(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Return which of its markets it plays."""
-        made = f"synthetic {self.params.market}"
-        if self.params.market == "flow" and self.params.plants:
-            made += f" with {self.params.rate:g} plants an hour"
-        return made
+        if self.params.market == "bars":
+            return "synthetic bars"
+        busy = "" if self.params.activity == 1.0 else f" of activity {self.params.activity:g}"
+        sown = f" with {self.params.rate:g} plants an hour" if self.params.plants else ""
+        return f"synthetic flow{busy}{sown}"
 
     def warm(self) -> None:
         """Compile what makes rows, or load it from the cache."""

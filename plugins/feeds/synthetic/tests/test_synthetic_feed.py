@@ -202,3 +202,13 @@ def test_order_flow_has_rows_for_finer_clocks(clock, interval):
         ends = -(-(own - START) // interval) * interval + START
         first = stamps[0]  # before a price is known there is no row
         assert stamps.tolist() == np.unique(ends[ends >= first]).tolist()
+
+
+def test_a_population_is_one_market_and_no_other():
+    """What was fitted on one says nothing of a busier one, or of one with patterns."""
+    assert Synthetic().population == "synthetic bars"
+    assert Synthetic(market="flow").population == "synthetic flow"
+    assert Synthetic(market="flow", plants=True).population == "synthetic flow with 6 plants an hour"
+    assert Synthetic(market="flow", activity=3.0).population == "synthetic flow of activity 3"
+    busy = Synthetic(market="flow", activity=0.5, plants=True, rate=0.1)
+    assert busy.population == "synthetic flow of activity 0.5 with 0.1 plants an hour"
