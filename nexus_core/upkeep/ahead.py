@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from threading import Thread
 from typing import Any
@@ -34,7 +33,7 @@ def compile_ahead(assembly: Assembly, progress: Progress) -> None:
     progress(f"compiling {len(cold)} strategies in {workers} processes")
     try:
         _share(cold, workers, assembly.settings, progress)
-    except (OSError, ImportError, NotImplementedError, BrokenProcessPool) as error:
+    except (OSError, ImportError, RuntimeError) as error:  # the last is also a pool that broke
         log.info("they are compiled one by one: no process could be started (%s)", error)
 
 
