@@ -23,13 +23,17 @@ def entry(rows, first, last, counts, sides, prices, middles, signals, scores):
     size = sides.shape[1]
     for symbol in range(first.size):
         count = counts[symbol]
+        at = count.at
         for i in range(first[symbol], last[symbol]):
-            at = count.at
+            side = sides[symbol, at]
+            signal = signals[i]
+            if side == 0 and (signal == 0 or signal == ABSENT):  # most rows
+                at = at + 1 if at + 1 < size else 0
+                continue
             close = rows[i].close
             middle = 0.5 * (rows[i].bid + rows[i].ask)
             if not (0.0 < rows[i].bid <= rows[i].ask < np.inf):
                 middle = np.nan
-            side = sides[symbol, at]
             if side != 0 and close - close == 0.0:
                 move = middle - middles[symbol, at]
                 if move != move:
@@ -38,7 +42,6 @@ def entry(rows, first, last, counts, sides, prices, middles, signals, scores):
                     count.right += 1
                 else:
                     count.wrong += 1
-            signal = signals[i]
             side = 0
             if signal != 0 and signal != ABSENT and close - close == 0.0:
                 side = 1 if signal > 0 else -1
@@ -47,7 +50,8 @@ def entry(rows, first, last, counts, sides, prices, middles, signals, scores):
                 count.signals += 1
                 count.scores += scores[i]
             sides[symbol, at] = side
-            count.at = at + 1 if at + 1 < size else 0
+            at = at + 1 if at + 1 < size else 0
+        count.at = at
 """
 
 
