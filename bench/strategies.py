@@ -132,9 +132,9 @@ def first_of(market: Chunk, rows: int) -> Chunk:
 def cost_of(name: str, market: Chunk, size: int) -> float | None:
     """Return the seconds of a processor that a row takes in blocks of so many; None where it is not fed."""
     strategy = plugins.load("strategies", name)()
-    offered = {"bar", "volume", "quote"} | ({"trade", "book"} if market.events is not None else set[str]())
-    deaf = strategy.on_event is not None and strategy.hears == "needed" and market.events is None
-    if strategy.needs - offered or deaf:
+    heard = market.events is not None
+    offers = {"bar", "volume", "quote"} | ({"trade", "book"} if heard else set[str]())
+    if strategy.lacks(offers, {"bar", "event"} if heard else {"bar"}):
         return None
     work = loop(name, strategy, ["BTC-USD"])
     signals, scores = np.zeros(len(market.rows), np.int8), np.zeros(len(market.rows))

@@ -103,9 +103,3 @@ def read(path: Path) -> Sequence[Table]:
     except Exception as error:
         why = f"is no file of calibration tables ({type(error).__name__}: {error})"
         raise DataError(f"{path}: {why}. Fit it again, or remove it.") from error
-
-
-def write(path: Path, tables: Sequence[Table]) -> None:
-    """Write a file of tables."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"tables": [dict(each.facts) for each in tables]}, indent=1) + "\n")

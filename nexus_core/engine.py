@@ -269,9 +269,7 @@ def _strategies(settings: Settings, feed: Feed, live: bool) -> tuple[list[Strate
     for name in settings.run.strategies:
         try:
             strategy: Strategy = _create(settings, "strategies", name)
-            deaf = strategy.on_event and strategy.hears == "needed" and "event" not in feed.clocks
-            mute = {"market events"} if deaf else set[str]()
-            if lacking := sorted(strategy.needs - feed.offers | mute):
+            if lacking := strategy.lacks(feed.offers, feed.clocks):
                 inactive.append(Inactive(name, f"needs {', '.join(lacking)}"))
             else:
                 active.append(loop(name, strategy, settings.run.symbols))

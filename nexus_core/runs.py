@@ -24,7 +24,7 @@ def create(folder: Path, manifest: Mapping[str, Any]) -> Path:
         try:
             (folder / name).mkdir()
             facts = {"id": name, "created": datetime.now(UTC).isoformat(timespec="seconds")}
-            _write(folder / name / MANIFEST, json.dumps({**facts, **versions(), **manifest}, indent=1) + "\n")
+            write(folder / name / MANIFEST, json.dumps({**facts, **versions(), **manifest}, indent=1) + "\n")
         except FileExistsError:
             continue
         except OSError as error:
@@ -48,8 +48,8 @@ def versions() -> dict[str, Any]:
     return {"nexus": __version__, "api": API, "python": python, "machine": machine}
 
 
-def _write(path: Path, text: str) -> None:
-    # under its own name only once it is whole and on the disk
+def write(path: Path, text: str) -> None:
+    """Write a file, which has its name only once it is whole and on the disk."""
     with open(path.with_suffix(".new"), "w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()

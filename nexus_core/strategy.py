@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, ClassVar
 
 import numpy as np
@@ -137,6 +137,11 @@ class Strategy(Plugin):
     mirror: ClassVar[str] = "price"
     """What turns the market upside down for it, so that its signals turn too: `price` (p to 2 p0 - p), `log`
     (log price negated), or a sentence that says why nothing does."""
+
+    def lacks(self, offers: Set[str], clocks: Set[str]) -> list[str]:
+        """Return what it cannot do without and a feed of these offers and clocks has not."""
+        deaf = self.on_event is not None and self.hears == "needed" and "event" not in clocks
+        return sorted({*self.needs} - offers | ({"market events"} if deaf else set[str]()))
 
     @staticmethod
     def state(params: Any) -> Mapping[str, Any]:

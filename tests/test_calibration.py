@@ -46,6 +46,11 @@ def curves(low=0.0, high=1.0):
     }
 
 
+def written(path, tables):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"tables": [dict(each.facts) for each in tables]}))
+
+
 def facts(**changes):
     asked = calibration.asked(Known(), "1.0", "real", MINUTE)
     return {**asked, **curves(), **changes}
@@ -99,9 +104,9 @@ def test_the_users_table_comes_before_the_published_one(tmp_path, monkeypatch):
     assert published.name == "calibration.json"
     assert calibration.find(Known(), asked) is None
     monkeypatch.setattr(calibration, "places", lambda _: [own, tmp_path / "published.json"])
-    calibration.write(tmp_path / "published.json", [Table(facts(signals=1))])
+    written(tmp_path / "published.json", [Table(facts(signals=1))])
     assert calibration.find(Known(), asked).facts["signals"] == 1
-    calibration.write(own, [Table(facts(version="0.9")), Table(facts(signals=2))])
+    written(own, [Table(facts(version="0.9")), Table(facts(signals=2))])
     assert calibration.find(Known(), asked).facts["signals"] == 2
 
 
@@ -162,7 +167,7 @@ def own_table(name="vwap"):
     strategy = plugins.load("strategies", name)()
     version = plugins.find("strategies", name).version
     asked = calibration.asked(strategy, version, "synthetic bars", MINUTE)
-    calibration.write(calibration.places(strategy)[0], [Table({**asked, **curves(0.5, 0.9)})])
+    written(calibration.places(strategy)[0], [Table({**asked, **curves(0.5, 0.9)})])
     return Settings.from_dict({"run": {"strategies": [name]}})
 
 

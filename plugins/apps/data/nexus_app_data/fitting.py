@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from nexus_core import calibration
+from nexus_core import calibration, runs
 from nexus_core.calibration import Table
 from nexus_core.errors import DataError, NotFoundError, UsageError
 from nexus_core.folders import homes
@@ -64,8 +64,10 @@ def fitted(player: Player, version: str, split: str, minutes: int = 0) -> Fitted
 def keep(path: Path, table: Table) -> None:
     """Put a table into a file, in the place of one of the same facts; the others stay."""
     others = [each for each in calibration.read(path) if _same(each) != _same(table)]
+    lines = [json.dumps(dict(each.facts)) for each in sorted([*others, table], key=_same)]
     try:
-        calibration.write(path, sorted([*others, table], key=_same))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        runs.write(path, '{"tables": [\n' + ",\n".join(lines) + "\n]}\n")
     except OSError as error:
         raise UsageError(
             f"{path}: cannot be written ({error.strerror}). Choose another with --out."

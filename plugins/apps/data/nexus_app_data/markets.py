@@ -69,12 +69,6 @@ class Source:
     counted: bool = False
     """Whether readings of its final split are counted."""
 
-    def lacks(self, strategy: Any) -> list[str]:
-        """Return what a strategy needs and this has not."""
-        deaf = strategy.on_event and strategy.hears == "needed" and "event" not in self.clocks
-        mute = {"market events"} if deaf else set[str]()
-        return sorted(strategy.needs - self.offers | mute)
-
     def chunks(self, interval: int) -> Iterator[Chunk]:
         """Yield its rows of so many nanoseconds, and the events before each, none later than the end."""
         fine = interval < MINUTE and "every" in self.clocks

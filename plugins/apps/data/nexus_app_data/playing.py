@@ -80,9 +80,14 @@ def enlisted(name: str, strategy: Strategy, sources: Sequence[Source], seconds: 
 
     Bars have the length they have: those of another length than its own are played if all are of that one.
     """
-    fed = [each for each in sources if not each.lacks(strategy)]
+    fed = [each for each in sources if not strategy.lacks(each.offers, each.clocks)]
     if not fed:
-        return Player(name, strategy, 0, unfed=f"needs {', '.join(sources[0].lacks(strategy))}")
+        return Player(
+            name,
+            strategy,
+            0,
+            unfed=f"needs {', '.join(strategy.lacks(sources[0].offers, sources[0].clocks))}",
+        )
     asked = round(1e9 * (seconds or strategy.row_seconds))
     lengths = sorted({asked if seconds else each.interval or asked for each in fed})
     if asked not in lengths and len(lengths) > 1:
@@ -103,7 +108,12 @@ def play(players: Sequence[Player], sources: Sequence[Source]) -> Iterator[str]:
 
 def _is_for(source: Source, player: Player) -> bool:
     fits = source.interval in (0, player.interval)
-    return fits and not player.unfed and not player.broken and not source.lacks(player.strategy)
+    return (
+        fits
+        and not player.unfed
+        and not player.broken
+        and not player.strategy.lacks(source.offers, source.clocks)
+    )
 
 
 def _through(players: Sequence[Player], source: Source, interval: int) -> None:
