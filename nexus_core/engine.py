@@ -138,8 +138,7 @@ class Engine:
     @property
     def known(self) -> dict[str, Table]:
         """Return what is known of the scores of those strategies that have a table, by name."""
-        pairs = zip(self.loops, self.tables, strict=False)
-        return {loop.name: table for loop, table in pairs if table is not None}
+        return {loop.name: each for loop, each in zip(self.loops, self.tables, strict=False) if each}
 
     def states(self) -> dict[str, tuple[Any, str]]:
         """Return every record of state by name, with the hash of the code it belongs to."""
@@ -148,13 +147,18 @@ class Engine:
         made |= self.outcomes.records([loop.name for loop in self.loops])
         return made | self.chain.records() | {"quarantine": (self.ward.books, "")}
 
+    @property
+    def parts(self) -> list[tuple[str, Any]]:
+        """Return what is compiled, with its name."""
+        loops: list[tuple[str, Any]] = [(loop.name, loop) for loop in self.loops if loop.entry is not None]
+        rest = [("the outcomes", self.outcomes), ("the chain", self.chain), ("the ledger", self.ledger)]
+        return [*loops, *rest]
+
     def warm(self, progress: Progress) -> None:
         """Compile what decides, or load it from the cache; tell of what has to be compiled."""
-        compiled: list[tuple[str, Any]] = [(loop.name, loop) for loop in self.loops if loop.entry is not None]
         cutting.warm()
         self.blends.warm()
-        parts = [("the outcomes", self.outcomes), ("the chain", self.chain), ("the ledger", self.ledger)]
-        for name, part in [*compiled, *parts]:
+        for name, part in self.parts:
             if not is_warm(part.entry):
                 progress(f"compiling {name}")
             try:

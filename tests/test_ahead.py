@@ -35,8 +35,8 @@ def compiled(cache):
 def test_many_are_compiled_side_by_side_and_found_afterwards(tmp_path):
     names, told = compiled(tmp_path)
     if (os.cpu_count() or 1) > 1:
-        assert "compiling 3 strategies in" in told
-        assert "of 4" in told
+        assert "compiling 6 parts in" in told
+        assert "6 of 6" in told
     assert set(NAMES) <= set(names)
     assert compiled(tmp_path)[0] == []
 
@@ -69,7 +69,7 @@ def test_where_no_process_can_be_started_it_is_left_to_the_run(monkeypatch, erro
     settings = config.Settings.from_dict({"run": {"strategies": list(NAMES)}})
     told = []
     ahead.compile_ahead(assemble(settings), told.append)
-    assert told == ["compiling 3 strategies in 2 processes"]
+    assert told == ["compiling 6 parts in 2 processes"]
 
 
 @pytest.mark.jit

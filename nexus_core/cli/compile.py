@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Annotated
 
@@ -29,15 +28,14 @@ def compile(everything: All = False, config: Config = None, sets: Sets = None, a
     if everything:
         names = [each.name for each in plugins.offers() if each.kind == "strategies"]
         given.append(f"run.strategies={','.join(names)}")
-    begun, done = time.perf_counter(), list[str]()
+    begun = time.perf_counter()
+    assembly = assemble(load(config, sets=given).settings)
+    done = compile_ahead(assembly, log.info)
 
     def progress(text: str) -> None:
         log.info("%s", text)
-        if match := re.match(r"compil(?:ing|ed) ((?!\d).+?)(?:, \d+ of \d+)?$", text):
-            done.append(match[1])
+        done.append(text.removeprefix("compiling "))
 
-    assembly = assemble(load(config, sets=given).settings)
-    compile_ahead(assembly, progress)
     assembly.warm(progress)
     pruned, seconds = prune(), time.perf_counter() - begun
     data = {"compiled": done, "pruned": pruned, "seconds": seconds, "cache": str(cache_root())}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context, parent_process
 from threading import Thread
@@ -15,35 +15,43 @@ from nexus_core.compile import JIT, is_warm
 from nexus_core.config import Settings
 from nexus_core.engine import Assembly, Progress, assemble
 
-LEAST = 3
-"""Strategies to be compiled from which on other processes are worth their start."""
+LEAST = 6
+"""Parts to be compiled from which on other processes are worth their start: in an empty cache those of three
+strategies, for outcomes, chain and ledger are parts too."""
+
+_FEED = "the feed"
 
 _assembled: list[Assembly] = []
 
 
-def compile_ahead(assembly: Assembly, progress: Progress) -> None:
-    """Compile in other processes what is not in the cache, one for each processor; tell of each that is done.
+def compile_ahead(assembly: Assembly, progress: Progress) -> list[str]:
+    """Compile in other processes what is not in the cache, one for each processor; return what was compiled.
 
     What cannot be compiled is left to the run, which says why; all of it, where no process can be started.
     """
-    cold = [loop.name for loop in assembly.engine.loops if loop.entry is not None and not is_warm(loop.entry)]
-    workers = min(os.cpu_count() or 1, len(cold))
+    cold = [name for name, part in assembly.engine.parts if not is_warm(part.entry)]
+    workers, done = min(os.cpu_count() or 1, len(cold)), list[str]()
     if not JIT or workers < 2 or len(cold) < LEAST:
-        return
-    progress(f"compiling {len(cold)} strategies in {workers} processes")
+        return done
+    progress(f"compiling {len(cold)} parts in {workers} processes")
     try:
-        _share(cold, workers, assembly.settings, progress)
+        for name in _shared(cold, workers, assembly.settings):
+            done.append(name)
+            progress(f"compiled {name}, {len(done)} of {len(cold)}")
     except (OSError, ImportError, RuntimeError) as error:  # the last is also a pool that broke
         log.info("they are compiled one by one: no process could be started (%s)", error)
+    return done
 
 
-def _share(cold: list[str], workers: int, settings: Settings, progress: Progress) -> None:
+def _shared(cold: list[str], workers: int, settings: Settings) -> Iterator[str]:
+    """Yield the parts that were compiled, as they are."""
     with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (settings.to_dict(),)) as pool:
         try:
-            named = {pool.submit(_warm, name): name for name in ["", *cold]}
-            for number, each in enumerate(as_completed(named), 1):
-                if each.exception() is None and named[each]:
-                    progress(f"compiled {named[each]}, {number} of {len(named)}")
+            pool.submit(_warm, _FEED)  # what makes the rows of a market may take longest
+            named = {pool.submit(_warm, name): name for name in cold}
+            for each in as_completed(named):
+                if each.exception() is None:
+                    yield named[each]
         except BaseException:  # whoever stops it does not wait for all the rest
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -62,12 +70,5 @@ def _end_with(parent: Any) -> None:
 
 
 def _warm(name: str) -> None:
-    """Compile a strategy; without a name all the rest, the feed first."""
     (assembly,) = _assembled
-    loops = assembly.engine.loops
-    if name:
-        next(each for each in loops if each.name == name).warm()
-        return
-    assembly.feed.warm()
-    for part in (assembly.engine.outcomes, assembly.engine.chain, assembly.engine.ledger):
-        part.warm()
+    (assembly.feed if name == _FEED else dict(assembly.engine.parts)[name]).warm()
