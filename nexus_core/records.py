@@ -114,6 +114,26 @@ DECISION = layout(
     ("outcome direction mode", "i1"),
 )
 
+VOICE = layout(
+    ("signal", "i8"),  # of the row at hand, ABSENT before there is one; 0 also where it was not kept
+    ("score confidence", "f8"),  # the score as given, and its rank among past ones
+    ("right", "f8"),  # share of such scores that was right at the horizon, by its table; NaN without one
+    ("weight", "f8"),  # that layer 3 gives it, from 0 to 1
+    ("category", "i8"),  # place in types.StrategyCategory, -1 where that has none of its name
+    ("hits misses", "i8"),  # trades it would have made so far that came to the target, and to the stop
+    ("rights wrongs", "i8"),  # signals so far that were right at their horizon, and those that were not
+)
+"""What a strategy says of a row, and what is known of it by then: one for each strategy of the run."""
+
+CONTEXT = layout(
+    ("direction", "f8"),  # 1 to buy, -1 to sell, 0 to hold
+    ("lean hold", "f8"),  # what the direction comes from, and how far it must reach
+    ("confidence", "f8"),  # of the decision
+    ("chance", "f8"),  # of the target before the stop; NaN where nothing is known
+    ("scale", "f8"),  # that multiplies the size, from 0 to 1.2
+)
+"""The fields of the context that the kernel itself writes and reads. Layers add theirs."""
+
 VERDICT = layout(("value limit", "f8"), ("gate", "i2"), ("passed", "i1"))
 
 OPINION = layout(("score", "f8"), ("strategy", "i2"), ("signal", "i1"))
