@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nexus_core.feed import Feed, Market
     from nexus_core.gates import Gate
     from nexus_core.hookspecs import hookimpl
+    from nexus_core.layers import Layer
     from nexus_core.strategy import Param, Strategy, Text
 
 __version__ = "0.1.0"
@@ -29,12 +30,13 @@ _HOMES = {
     "feed": ("Feed", "Market"),
     "gates": ("Gate",),
     "hookspecs": ("hookimpl",),
+    "layers": ("Layer",),
     "strategy": ("Param", "Strategy", "Text"),
 }
 """The rooms that the names are loaded from."""
 
 __all__ = [
-    "API", "Broker", "FeatureSet", "FeeModel", "Feed", "Gate", "Market", "Param", "SlippageModel",
+    "API", "Broker", "FeatureSet", "FeeModel", "Feed", "Gate", "Layer", "Market", "Param", "SlippageModel",
     "Strategy", "Text", "hookimpl", "step", "steps",
 ]  # fmt: skip
 

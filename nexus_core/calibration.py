@@ -86,11 +86,11 @@ def places(strategy: Strategy) -> list[Path]:
 
 
 def ranks(tables: Sequence[Table | None]) -> Any:
-    """Return the curve from score to confidence of each, NaN where there is no table."""
-    made = np.full((len(tables), 2, KNOTS), np.nan)
+    """Return the curves from score to rank and to share right of each, NaN where there is no table."""
+    made = np.full((len(tables), 3, KNOTS), np.nan)
     for k, table in enumerate(tables):
         if table is not None:
-            made[k] = table.knots[:2]
+            made[k] = table.knots[:3]
     return made
 
 

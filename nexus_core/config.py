@@ -136,7 +136,9 @@ class Risk:
     max_drawdown: float = share(0.15, "fall from the highest equity at which entries end")
     stop_loss_pct: float = share(0.02, "distance of the stop from the entry price", "(0, 1)")
     take_profit_pct: float = share(0.04, "distance of the target from the entry price", "(0, 100]")
-    sizing: str = choice("fixed-risk", "fixed-quantity", "fixed-notional", help="how an entry is sized")
+    sizing: str = choice(
+        "kelly", "fixed-risk", "fixed-quantity", "fixed-notional", help="how an entry is sized"
+    )
     risk_fraction: float = share(0.02, "share of equity per entry under fixed-risk, before confidence")
     quantity: float = number(1.0, AMOUNT, "size of an entry under fixed-quantity", "base units")
     notional: float = number(1e3, AMOUNT, "size of an entry under fixed-notional", "account currency")
@@ -157,7 +159,7 @@ class Risk:
     def __attrs_post_init__(self) -> None:
         self._at_least("max_weekly_loss", "max_daily_loss")
         self._at_least("max_drawdown", "max_weekly_loss")
-        if self.sizing == "fixed-risk":
+        if self.sizing in ("kelly", "fixed-risk"):
             self._at_least("max_position_size", "risk_fraction")
         target, keys = self.take_profit_pct, ("risk.take_profit_pct", "risk.allow_short", "risk.brackets")
         if target >= 1 and self.allow_short and self.brackets:
@@ -169,6 +171,13 @@ class Risk:
         if high < low:
             rule = f"must be at least {keys[1]}, which was {_shown(low)}: raise the one or lower the other."
             raise _UnfitError(high, rule, *keys)
+
+
+@attrs.frozen(kw_only=True)
+class Chain:
+    """What stands between the strategies' opinions and an order."""
+
+    layers: tuple[str, ...] = names("", "layers that work out what gates judge")
 
 
 @attrs.frozen(kw_only=True)
@@ -227,7 +236,7 @@ class Run:
     clock: str = choice("bar", "every", "event", help="what is decided at: a bar's end, a time, an event")
 
 
-_KINDS = (Performance, Risk, Execution, Quarantine, Monitoring, Security, Run)
+_KINDS = (Performance, Risk, Chain, Execution, Quarantine, Monitoring, Security, Run)
 _GROUPS = {kind.__name__.lower(): kind for kind in _KINDS}
 _DEPTH = {**dict.fromkeys(_GROUPS, 2), "plugins": 3}
 _FIELDS = {f"{group}.{each.name}": each for group, kind in _GROUPS.items() for each in attrs.fields(kind)}
@@ -248,6 +257,7 @@ class Settings:
 
     performance: Performance = attrs.field(factory=Performance)
     risk: Risk = attrs.field(factory=Risk)
+    chain: Chain = attrs.field(factory=Chain)
     execution: Execution = attrs.field(factory=Execution)
     quarantine: Quarantine = attrs.field(factory=Quarantine)
     monitoring: Monitoring = attrs.field(factory=Monitoring)
@@ -266,7 +276,7 @@ class Settings:
 
 
 # how the keys begin of those that are read
-_READ = "risk,run,quarantine,performance.block,performance.snapshot,performance.trace,execution.stale"
+_READ = "risk,chain,run,quarantine,performance.block,performance.snapshot,performance.trace,execution.stale"
 UNREAD = frozenset(key for key in _FIELDS if not key.startswith(tuple(_READ.split(","))))
 """Settings that are checked, and that nothing in this version reads: whoever sets one is told."""
 

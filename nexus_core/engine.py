@@ -21,6 +21,7 @@ from nexus_core.errors import ConfigError, DataError, NexusError, NotFoundError,
 from nexus_core.feed import ALL, Feed, Market
 from nexus_core.gates import Chain, Gate, Missing
 from nexus_core.ledger import Judged, Ledger, Written
+from nexus_core.layers import Layer
 from nexus_core.listeners import Listeners
 from nexus_core.market import blocks as cutting
 from nexus_core.market.blocks import Block, Chunk
@@ -70,6 +71,8 @@ class Engine:
     opinions: Opinions = Factory(dict[str, Callable[[Records], Any]])
     """Who fills the slots that strategies name."""
     rules: Quarantine = Factory(Quarantine)
+    barriers: tuple[float, float] = (0.02, 0.04)
+    """How far the stop and the target of a trade lie, as shares of its price."""
     ward: Ward = field(init=False)
     blends: Blends = field(init=False)
     outcomes: Outcomes = field(init=False)
@@ -81,7 +84,7 @@ class Engine:
         self.ward = Ward(self.loops, self.rules)
         self.blends = Blends([each.strategy for each in self.loops], self.opinions)
         horizons = [each.strategy.horizon for each in self.loops]
-        self.outcomes = Outcomes(horizons, len(self.market.instruments))
+        self.outcomes = Outcomes(horizons, len(self.market.instruments), *self.barriers)
 
     def blocks(self, chunk: Chunk, size: int, stops: Sequence[int] = ()) -> Iterator[Block]:
         """Cut the next chunk into blocks that end at epoch edges, and make room for its columns."""
@@ -122,7 +125,7 @@ class Engine:
             self._columns = self.chain.columns(len(block.rows))
         self.ward.run(block, self._columns)
         self.blends.run(block, self._columns.signals, self._columns.scores)
-        self.outcomes.run(block, self._columns.signals, self._columns.scores)
+        self.outcomes.run(block, self._columns.signals, self._columns.scores, self._columns.told)
         self.chain.judge(block, self._columns)
         return self._columns
 
@@ -201,7 +204,7 @@ class Assembly:
         made = {name: state_code(each.step, each.params.dtype, each.params) for name, each in steps.items()}
         made |= {name: code for name, (_, code) in engine.states().items() if code}
         made |= {f"calibration:{name}": table.digest for name, table in engine.known.items()}
-        return made | {"ledger": closure(engine.ledger.entry), "chain": closure(chain.entry)}
+        return made | {"ledger": closure(engine.ledger.entry), "chain": chain.code}
 
     def warm(self, progress: Progress) -> None:
         """Compile what will be used, or load it from the cache; tell of what has to be compiled."""
@@ -231,12 +234,15 @@ def assemble(
     loops, inactive = _strategies(settings, feed, live)
     tables = [_table(each.strategy, feed, market, known, run.blocked) for each in loops]
     least, symbols = settings.risk.min_confidence, len(market.instruments)
-    chain = Chain(_gates(settings, heard), len(loops), symbols, least, tables)
+    categories = [getattr(type(each.strategy), "category", "") for each in loops]
+    gates, layers = _gates(settings, heard), _layers(settings)
+    chain = Chain(gates, len(loops), symbols, least, tables, layers, categories, market.interval)
     rules = books.rules(settings.risk, trace or settings.performance.trace, broker.on_paper)
     ledger = Ledger(market.instruments, chain, *broker.costs(), rules, to_units(settings.risk.capital))
     engine = Engine(
         market, loops, chain, ledger, inactive,
         tables=tables, opinions=opinions or {}, rules=settings.quarantine,
+        barriers=(settings.risk.stop_loss_pct, settings.risk.take_profit_pct),
     )  # fmt: skip
     return Assembly(settings, engine, feed, broker, heard)
 
@@ -298,6 +304,16 @@ def _table(strategy: Strategy, feed: Feed, market: Market, known: Known | None, 
         return Table(known[strategy.name]) if strategy.name in known else None
     version = plugins.find("strategies", strategy.name, blocked).version
     return calibration.find(strategy, calibration.asked(strategy, version, feed.population, market.interval))
+
+
+def _layers(settings: Settings) -> list[tuple[str, Layer]]:
+    made = list[tuple[str, Layer]]()
+    for name in settings.chain.layers:
+        try:
+            made.append((name, _create(settings, "gates", name)))
+        except NotFoundError as error:
+            log.warning("%s Until then gates that read what it writes refuse every entry.", error)
+    return made
 
 
 def _gates(settings: Settings, heard: Listeners) -> list[tuple[str, Gate]]:

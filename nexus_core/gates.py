@@ -8,39 +8,50 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 from attrs import define, frozen
 
 from nexus_core import compile, log
 from nexus_core.calibration import Table, ranks
+from nexus_core.compile import Step
 from nexus_core.errors import ConfigError, PluginError
-from nexus_core.ledger import GateStep, Judged
-from nexus_core.ledger.judge import KERNEL_GATES, LATE_ROW, NO_DIRECTION, NO_SIGNAL
+from nexus_core.layers import Layer, guarded
+from nexus_core.ledger import GateStep, Judged, LayerStep
+from nexus_core.ledger.judge import KERNEL_GATES
+from nexus_core.market import passes
 from nexus_core.market.blocks import Block
 from nexus_core.market.loops import state_code
-from nexus_core.market.signals import weighing
-from nexus_core.records import ROW, Records, empty
+from nexus_core.records import CONTEXT, LATE_ROW, LAYER, NO_DIRECTION, NO_SIGNAL, ROW, STANDING, Records, contexts, empty
 from nexus_core.steps.tool import record
 from nexus_core.strategy import Param, Plugin
+from nexus_core.types import StrategyCategory
 
-PASSES = {"above": operator.le, "from": operator.lt, "below": operator.ge}
+MINUTE = 60_000_000_000
+"""Nanoseconds between rows, where nobody says."""
+
+PASSES = {"above": operator.le, "from": operator.lt, "below": operator.ge, "to": operator.gt}
 """How a value must stand to the limit to pass, by what the gate refuses."""
 
 
 class Gate(Plugin):
     """A gate: one value, one limit, one verdict. NaN refuses, and so does a gate that raises.
 
-    A market gate writes `values(columns, state, params)` and answers an array with a value for each row; a
-    ledger gate writes the compiled `step(row, account, position, proposal, params)` and answers one value.
-    Both are static methods. The limit is the parameter `limit`.
+    A gate that `reads` a field of the context needs no code. Another market gate writes `values(columns, state,
+    params)` and answers an array with a value for each row; a ledger gate the compiled `step(row, account,
+    position, proposal, params)` and answers one value. Both are static methods. The limit is the parameter
+    `limit`.
     """
 
     layer: ClassVar[int]
     passes: ClassVar[Literal["market", "ledger"]]
-    refuses: ClassVar[Literal["above", "from", "below"]] = "above"
-    """Which values: above the limit, from the limit on, or below the limit."""
+    refuses: ClassVar[Literal["above", "from", "below", "to"]] = "above"
+    """Which values: above the limit, from the limit on, below the limit, or up to the limit."""
+    reads: ClassVar[str] = ""
+    """The field of the context that is its value."""
+    bound: ClassVar[str] = ""
+    """The field of the context that is its limit wherever it is the stricter one; of a gate that reads."""
     halves: ClassVar[bool] = False
     """Whether the limit is halved in the safety mode REDUCED."""
     setting: ClassVar[str] = ""
@@ -91,7 +102,7 @@ class Place:
 
 
 class Columns:
-    """The rows a market gate sees, in the order of time: each field of a row is an array."""
+    """The rows a market gate sees, in the order of time: each field of a row, and of its context, is an array."""
 
     def __init__(self, rows: Records, order: Any, judged: Judged) -> None:
         self._rows, self._order, self._judged = rows, order, judged
@@ -100,8 +111,8 @@ class Columns:
         return len(self._order)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("direction", "confidence"):
-            column = getattr(self._judged, name + "s")[self._order]
+        if name in (self._judged.contexts.dtype.names or ()):
+            column = self._judged.contexts[name][self._order]
         elif name in (ROW.names or ()):
             column = self._rows[name][self._order]
         else:
@@ -117,9 +128,10 @@ class Columns:
 
 @define
 class _MarketGate:
+    """A gate of the market pass in plain Python, with its state for each symbol."""
+
     place: Place
     gate: Gate
-    row: int
     states: Records
     code: str
     told: bool = False
@@ -146,7 +158,7 @@ class _MarketGate:
 
 
 class Chain:
-    """The gates of a run, in order and numbered, and the market pass over them."""
+    """The layers and gates of a run, in order and numbered, and the market pass over them."""
 
     def __init__(
         self,
@@ -155,81 +167,170 @@ class Chain:
         symbols: int,
         min_confidence: float,
         tables: Sequence[Table | None] = (),
+        layers: Sequence[tuple[str, Layer]] = (),
+        categories: Sequence[str] = (),
+        interval: int = MINUTE,
     ) -> None:
-        self.strategies, self._least = strategies, min_confidence
+        self.strategies, self._symbols, self._least = strategies, symbols, min_confidence
         self._known = ranks(tables or [None] * strategies)
+        self.working = sorted(layers, key=lambda each: each[1].layer)
         self.places = [Place(n, name, layer) for n, (name, layer) in enumerate(KERNEL_GATES)]
-        self._market: list[_MarketGate] = []
+        self.standings = empty(STANDING, strategies)
+        known = list(StrategyCategory)
+        self.standings["category"] = [known.index(each) if each in known else -1 for each in categories] or -1
+        self._market: list[tuple[Place, Gate]] = []
         self.ledger_gates: list[GateStep] = []
+        self._python: dict[int, _MarketGate] = {}
         for name, gate in sorted(_ordered(gates), key=lambda each: each[1].passes == "ledger"):
-            place = Place(len(self.places), name, gate.layer, gate.refuses, gate.halves)
-            self.places.append(place)
-            if gate.passes == "market":
-                states = np.repeat(np.array([record(**gate.state(gate.params))]), symbols)
-                code = state_code(type(gate).values, states.dtype, gate.params.record())
-                self._market.append(_MarketGate(place, gate, len(self._market), states, code))
-            else:
-                facts = type(gate).step, gate.params.record(), gate.refuses, gate.halves
-                self.ledger_gates.append(GateStep(place.number, gate.layer, *facts))
-        self._columns = Judged(0, len(self._market), strategies)
+            self._place(name, gate, symbols)
+        self.fields = self._fields()
+        """The fields of the context, with how many numbers each holds."""
+        self._states = {
+            k: np.repeat(np.array([record(**layer.state(layer.params, interval))]), symbols)
+            for k, (_, layer) in enumerate(self.working)
+            if layer.watch is not None and layer.layer < 6
+        }
         self.layers = np.array([each.layer for each in self.places])
-        self.market_limits = np.array([each.gate.params.limit for each in self._market], np.float64)
-        self.entry = weighing(LATE_ROW, NO_SIGNAL, NO_DIRECTION)
-        """The compiled part of the market pass."""
-        self._layer_2 = compile.Fixed(self.entry)
+        self.market_gates = len(self._market)
+        self.assessor = self._assessor()
+        """The layer of the ledger pass."""
+        self._generate()
+        self._columns = self._made(0)
+
+    def _place(self, name: str, gate: Gate, symbols: int) -> None:
+        place = Place(len(self.places), name, gate.layer, gate.refuses, gate.halves)
+        self.places.append(place)
+        if gate.passes == "ledger":
+            facts = type(gate).step, gate.params.record(), gate.refuses, gate.halves, gate.reads, gate.bound
+            self.ledger_gates.append(GateStep(place.number, gate.layer, *facts))
+            return
+        if not gate.reads:
+            states = np.repeat(np.array([record(**gate.state(gate.params))]), symbols)
+            code = state_code(type(gate).values, states.dtype, gate.params.record())
+            self._python[len(self._market)] = _MarketGate(place, gate, states, code)
+        self._market.append((place, gate))
+
+    def _fields(self) -> dict[str, int]:
+        fields = dict(CONTEXT)
+        for _, layer in self.working:
+            fields |= {name: size for name, size in layer.writes.items() if name not in fields}
+        read = [name for _, layer in self.working for name in layer.reads]
+        gates = [gate for _, gate in self._market] + self.ledger_gates
+        read += [name for each in gates for name in (each.reads, each.bound) if name]
+        return fields | {name: 1 for name in read if name not in fields}
+
+    def _assessor(self) -> LayerStep | None:
+        found = [layer for _, layer in self.working if layer.layer == 6]
+        if len(found) > 1:
+            raise ConfigError("layer 6 has two layers at work. Name one of them.")
+        for layer in found:
+            kind: Any = type(layer)
+            state = np.array([record(**kind.state(layer.params, self._symbols))])
+            return LayerStep(kind.step, kind.watch, layer.params.record(), state)
+        return None
+
+    def _generate(self) -> None:
+        """Make the loops: one over what remembers, and one for each stretch without a gate in plain Python."""
+        layers = {k: layer for k, (_, layer) in enumerate(self.working) if layer.layer < 6}
+        turns: list[list[str | int]] = [[]]
+        self._asked: list[list[int]] = [[]]
+        for level, own in enumerate(("", passes.SIGNALS, passes.WEIGH, passes.DIRECTION, ""), 1):
+            turns[-1] += [k for k, each in layers.items() if each.layer == level and each.step is not None]
+            turns[-1].append(own)
+            for g, (place, gate) in enumerate(self._market):
+                if place.layer == level:
+                    if g in self._python and level > 1:  # it may look at what came before it
+                        turns.append([])
+                        self._asked.append([])
+                    self._asked[-1] += [g] if g in self._python else []
+                    turns[-1].append(passes.gate(g, place.number, gate.refuses, gate.reads, gate.bound))
+        watches = {k: guarded(cast("Step", type(layers[k]).watch)) for k in self._states}
+        steps = {k: guarded(cast("Step", type(each).step)) for k, each in layers.items() if each.step is not None}
+        made = [passes.watching(watches, self.fields)] if watches else []
+        clear = "" if watches else passes.cleared(self.fields, 8)
+        made += [passes.judging(each, steps, "" if n else clear, n == 0) for n, each in enumerate(turns)]
+        self._fixed = [compile.Fixed(each) for each in made]
+        params = {f"l{k}": layer.params.record()[0] for k, layer in layers.items()}
+        params |= {f"g{g}": gate.params.record()[0] for g, (_, gate) in enumerate(self._market)}
+        self._given = np.array([record(**params or {"none": 0})])
+
+    @property
+    def noted(self) -> list[str]:
+        """Return the fields of the context that the trace keeps."""
+        return [name for name, size in self.fields.items() if size == 1]
+
+    @property
+    def words(self) -> dict[str, list[str]]:
+        """Return what the numbers of the fields stand for, of those that are no measures."""
+        return {name: [*said] for _, layer in self.working for name, said in layer.words.items()}
+
+    @property
+    def entry(self) -> Step:
+        """Return a compiled part of the market pass, one that has still to be compiled if there is one."""
+        made = [each.function for each in self._fixed]
+        return next((each for each in made if not compile.is_warm(each)), made[0])
+
+    @property
+    def code(self) -> str:
+        """Return the hash of the code of the market pass."""
+        return " ".join(compile.closure(each.function) for each in self._fixed)
 
     @property
     def asked(self) -> Any:
         """Return, for each gate that can end a decision, how many market gates were asked before it ended."""
-        reach = {LATE_ROW: 1, NO_SIGNAL: 1, NO_DIRECTION: 3}
+        reach = {LATE_ROW: 1, NO_SIGNAL: 1, NO_DIRECTION: 3, LAYER: 1}
         reached = (reach.get(place.number, 5) for place in self.places)
-        made = np.array([sum(each.place.layer <= layer for each in self._market) for layer in reached])
-        for each in self._market:
-            made[each.place.number] = each.row + 1
+        made = np.array([sum(each.layer <= layer for each, _ in self._market) for layer in reached])
+        for row, (place, _) in enumerate(self._market):
+            made[place.number] = row + 1
         return made
 
     def records(self) -> dict[str, tuple[Records, str]]:
-        """Return the states of the market gates, with the hash of the code they belong to."""
-        return {f"gate:{each.place.name}": (each.states, each.code) for each in self._market}
+        """Return what it remembers by name, with the hash of the code it belongs to."""
+        made = {f"gate:{each.place.name}": (each.states, each.code) for each in self._python.values()}
+        for k, states in self._states.items():
+            name, layer = self.working[k]
+            code = state_code(cast("Step", type(layer).watch), states.dtype, layer.params.record())
+            made[f"layer:{name}"] = states, code
+        return made | {"standings": (self.standings, "")}
 
     def columns(self, rows: int) -> Judged:
         """Return the columns for a chunk of `rows` rows, cleared; they are the same arrays at every call."""
         if rows > self._columns.directions.size:
-            self._columns = Judged(rows, len(self._market), self.strategies)
+            self._columns = self._made(rows)
         columns = self._columns
         for column in (columns.directions, columns.confidences, columns.values, columns.limits):
             column[:rows] = 0
         columns.reasons[:rows], columns.market[:, :rows] = -1, np.nan
+        columns.told[:, :rows], columns.weights[:rows] = 0, np.nan
         return columns
+
+    def _made(self, rows: int) -> Judged:
+        voices = rows if len(self._asked) > 1 else 1
+        return Judged(rows, len(self._market), self.strategies, contexts(self.fields), voices)
 
     def judge(self, block: Block, judged: Judged) -> None:
         """Run the market pass over a block whose signals and scores are in the columns."""
-        self._ask(block, judged, 1, 1)
-        self._signals(block.rows, block.order, judged)
-        self._ask(block, judged, 3, 5)
+        self._run(block.rows, block.first, block.last, block.order, judged)
 
     def warm(self) -> None:
         """Compile, or load from the cache, what the market pass needs."""
-        self._signals(empty(ROW, 0), np.zeros(0, np.int64), self.columns(0))
+        none = np.zeros(self._symbols, np.int64)
+        self._run(empty(ROW, 0), none, none, none[:0], self.columns(0))
 
-    def _signals(self, rows: Records, order: Any, judged: Judged) -> None:
-        self._layer_2(
-            rows, order, judged.signals, judged.scores, self._known, self._least,
-            judged.directions, judged.confidences, judged.reasons, judged.values, judged.limits,
-        )  # fmt: skip
-
-    def _ask(self, block: Block, judged: Judged, low: int, high: int) -> None:
-        for each in (gate for gate in self._market if low <= gate.place.layer <= high):
-            values = each.ask(block.rows, block.order, judged)
-            judged.market[each.row, block.order] = values
-            limit, ended = self.market_limits[each.row], judged.reasons[block.order]
-            passed, alive = PASSES[each.place.refuses](values, limit), ended < 0
-            if each.place.layer == 3:  # comes before layer 4, which ends what has no direction
-                alive |= ended == NO_DIRECTION
-            refused = block.order[~passed & alive]
-            judged.reasons[refused], judged.limits[refused] = each.place.number, limit
-            judged.values[refused] = judged.market[each.row, refused]
-            judged.directions[refused] = 0
+    def _run(self, rows: Records, first: Any, last: Any, order: Any, judged: Judged) -> None:
+        work = iter(self._fixed)
+        if self._states:
+            next(work)(rows, first, last, judged.contexts, self._given, *self._states.values())
+        for gates, each in zip(self._asked, work, strict=True):
+            for g in gates if len(order) else ():
+                judged.market[g, order] = self._python[g].ask(rows, order, judged)
+            each(
+                rows, order, judged.signals, judged.scores, judged.told, self._known, self._least,
+                self.standings, judged.voices, judged.contexts, judged.directions, judged.confidences,
+                judged.reasons, judged.values, judged.limits, judged.market, judged.bounds, judged.weights,
+                self._given,
+            )  # fmt: skip
 
 
 def _ordered(gates: Sequence[tuple[str, Gate]]) -> list[tuple[str, Gate]]:

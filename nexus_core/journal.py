@@ -24,7 +24,7 @@ from attrs import Factory, define, frozen
 
 from nexus_core.errors import JournalError
 from nexus_core.interfaces import IStore
-from nexus_core.records import DECISION, EVENT, OPINION, VERDICT, Records
+from nexus_core.records import EVENT, OPINION, VERDICT, Records, decisions
 
 FILE, LOCK, REACHED = "journal.db", "lock.db", "reached"
 KEPT_SNAPSHOTS = 2
@@ -216,13 +216,19 @@ class Journal(IStore, AbstractContextManager["Journal"]):
         rows = self._rows(query, first, 2**62 if last is None else last)
         return self._read(b"".join(row[0] for row in rows), EVENT)
 
-    def traces(self, newest_first: bool = False, at: int | None = None) -> Iterator[Trace]:
-        """Yield decisions, verdicts and opinions, a block at a time; `at` keeps the blocks around a time."""
+    def traces(
+        self, newest_first: bool = False, at: int | None = None, fields: Sequence[str] = ()
+    ) -> Iterator[Trace]:
+        """Yield decisions, verdicts and opinions, a block at a time; `at` keeps the blocks around a time.
+
+        `fields` are those of the context that the run's decisions have, as its manifest says.
+        """
+        kind = decisions(fields)
         blobs = ", ".join(f"cast({each} as blob)" for each in ("decisions", "verdicts", "opinions"))
         order = "desc" if newest_first else "asc"
         query = f"select {blobs} from traces where ifnull(? between first and last, 1) order by seq {order}"
         for row in self._rows(query, at):
-            yield self._read(row[0], DECISION), self._read(row[1], VERDICT), self._read(row[2], OPINION)
+            yield self._read(row[0], kind), self._read(row[1], VERDICT), self._read(row[2], OPINION)
 
     def inputs(self) -> list[Input]:
         """Return everything that came from outside, in order."""

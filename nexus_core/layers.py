@@ -7,9 +7,10 @@ them. A field that nobody wrote is NaN.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, ClassVar
 
-from nexus_core.compile import Step
+from nexus_core.compile import Step, step
 from nexus_core.strategy import Plugin
 
 
@@ -29,8 +30,8 @@ class Layer(Plugin):
     """Fields of the context that it reads, and that another layer writes, or nobody."""
     words: ClassVar[Mapping[str, Sequence[str]]] = {}
     """What the numbers of a field stand for: 0 for the first word."""
-    watch: Step | None = None
-    step: Step | None = None
+    watch: Any = None
+    step: Any = None
 
     @staticmethod
     def state(params: Any, interval: int) -> Mapping[str, Any]:
@@ -39,3 +40,19 @@ class Layer(Plugin):
         Of layer 6 it is `state(params, symbols)`, one state for all symbols together.
         """
         return {"none": 0}
+
+
+@cache
+def guarded(work: Step) -> Step:
+    """Return a layer's work that tells whether it raised."""
+    asked = step(work)
+
+    # in a function of its own: from Python 3.13 on, Numba catches nothing inside a loop
+    def raised(first: Any, second: Any, third: Any, fourth: Any) -> bool:
+        try:
+            asked(first, second, third, fourth)
+            return False
+        except Exception:
+            return True
+
+    return raised

@@ -6,6 +6,8 @@ nanoseconds UTC. A market row carries float64 values as the feed gave them; NaN 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,9 @@ Records = NDArray[np.void]
 
 ABSENT = -128
 """The signal of a strategy that has no opinion yet: in warm-up, inactive or faulty. Not the same as 0."""
+
+LATE_ROW, NO_SIGNAL, NO_DIRECTION, OPPOSITE, SAFETY, SHORTING, SIZE, AMOUNTS, AT_WORK, NO_EDGE, LAYER = range(11)
+"""Why the kernel itself ends a decision: the places of `ledger.judge.KERNEL_GATES`."""
 
 LATE = 1
 """Row flag: came after its tick was closed; changes state, never decides."""
@@ -115,28 +120,43 @@ DECISION = layout(
 )
 
 VOICE = layout(
-    ("signal", "i8"),  # of the row at hand, ABSENT before there is one; 0 also where it was not kept
+    ("signal category", "i8"),  # its opinion, 0 where it was not kept; its place in types.StrategyCategory
     ("score confidence", "f8"),  # the score as given, and its rank among past ones
     ("right", "f8"),  # share of such scores that was right at the horizon, by its table; NaN without one
     ("weight", "f8"),  # that layer 3 gives it, from 0 to 1
-    ("category", "i8"),  # place in types.StrategyCategory, -1 where that has none of its name
     ("hits misses", "i8"),  # trades it would have made so far that came to the target, and to the stop
     ("rights wrongs", "i8"),  # signals so far that were right at their horizon, and those that were not
 )
-"""What a strategy says of a row, and what is known of it by then: one for each strategy of the run."""
+"""What a strategy says of a row, and what was known of it by then. Without a signal only that is told."""
 
-CONTEXT = layout(
-    ("direction", "f8"),  # 1 to buy, -1 to sell, 0 to hold
-    ("lean hold", "f8"),  # what the direction comes from, and how far it must reach
-    ("confidence", "f8"),  # of the decision
-    ("chance", "f8"),  # of the target before the stop; NaN where nothing is known
-    ("scale", "f8"),  # that multiplies the size, from 0 to 1.2
-)
-"""The fields of the context that the kernel itself writes and reads. Layers add theirs."""
+STANDING = layout(("category hits misses rights wrongs", "i8"))
+"""What is known of a strategy so far, over all symbols."""
+
+CONTEXT = {
+    "direction": 1,  # 1 to buy, -1 to sell, 0 to hold
+    "lean": 1,  # what the direction comes from
+    "hold": 1,  # how far that must reach
+    "confidence": 1,  # of the decision
+    "chance": 1,  # of the target before the stop; NaN where nothing is known
+    "scale": 1,  # that multiplies the size
+}
+"""The fields of the context that the kernel writes and reads, with how many numbers each holds."""
 
 VERDICT = layout(("value limit", "f8"), ("gate", "i2"), ("passed", "i1"))
 
-OPINION = layout(("score", "f8"), ("strategy", "i2"), ("signal", "i1"))
+OPINION = layout(("score", "f8"), ("weight", "f4"), ("strategy", "i2"), ("signal", "i1"))
+
+
+def contexts(fields: Mapping[str, int]) -> np.dtype[np.void]:
+    """Return the type of the context of a row, a number or several of each name."""
+    return np.dtype([(name, "f8", () if size == 1 else (size,)) for name, size in fields.items()])
+
+
+def decisions(fields: Iterable[str]) -> np.dtype[np.void]:
+    """Return the type of a decision in the trace, with these fields of its context."""
+    context = np.dtype([(name, "f4") for name in fields])
+    kinds = {name: DECISION[name] for name in DECISION.names or ()} | ({"context": context} if context.names else {})
+    return np.dtype(list(kinds.items()), align=True)
 
 
 _LINE = 64

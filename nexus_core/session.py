@@ -120,7 +120,7 @@ class Session:
             why = changed(self.folder, self.assembly) or GO_ON
             raise JournalError(f"{self.folder.name}: {found}. {why}")
         self._prove_portfolio()
-        for decisions, _, _ in self.journal.traces():
+        for decisions, _, _ in self.journal.traces(fields=self.engine.chain.noted):
             self._count(decisions)
 
     def close(self) -> None:
@@ -289,6 +289,8 @@ def begin(home: Path, assembly: Assembly, block: int | None = None) -> Session:
         "strategies": [loop.name for loop in engine.loops],
         "inactive": {each.name: each.reason for each in engine.inactive},
         "gates": _gates(engine),
+        "context": engine.chain.noted,
+        "words": engine.chain.words,
         "plugins": {o.key: f"{o.distribution} {o.version}" for o in plugins.offers() if o.key in named},
         "code": assembly.code,
         "calibration": assembly.known,

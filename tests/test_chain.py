@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexus_core import Gate, Param, safety
+from nexus_core import Gate, Layer, Param, safety
 from nexus_core.config import Settings
 from nexus_core.engine import assemble
 from nexus_core.errors import ConfigError, NexusError
@@ -318,7 +318,7 @@ def test_columns_are_the_rows_in_the_order_of_time():
     order = np.array([0, 2, 1, 3])
     chain = Chain([], 1, 2, 0.0)
     judged = chain.columns(4)
-    judged.directions[:4], judged.confidences[:4] = [1, 0, -1, 1], [0.1, 0.2, 0.3, 0.4]
+    judged.contexts["direction"][:4], judged.contexts["confidence"][:4] = [1, 0, -1, 1], [0.1, 0.2, 0.3, 0.4]
     columns = Columns(made, order, judged)
     assert len(columns) == 4
     for name in ROW.names:
@@ -395,7 +395,7 @@ def without_limit():
         (reading("volume", 7), "layer was 7, must be 1, 3, 4, 5 or 6; layer 2 is the strategies."),
         (reading("volume", None), "layer was None, must be 1, 3, 4, 5 or 6; layer 2 is the strategies."),
         (reading("volume", 1, passes="both"), "passes was 'both', must be market or ledger."),
-        (reading("volume", 1, refuses="at"), "refuses was 'at', must be above, from, below."),
+        (reading("volume", 1, refuses="at"), "refuses was 'at', must be above, from, below, to."),
         (reading("volume", 6), "layer 6 needs the account. Set passes to ledger."),
         (reading("volume", 3, before="a", after="b"), "has before and after. Name one of them."),
         (
@@ -450,7 +450,23 @@ def test_a_run_names_the_gate_that_is_missing_and_keeps_its_place(monkeypatch):
 
 SKIPPED, REJECTED, APPROVED = Outcome.SKIPPED, Outcome.REJECTED, Outcome.APPROVED
 LOTS = Instrument("BTC-USD", lot=1)
+def layer(step, number=4, **facts):
+    """Return a layer of the market pass with this step."""
+    return type("Made", (Layer,), {"layer": number, "step": staticmethod(step), **facts})()
+
+
+def doubts(row, context, voices, params):
+    context.chance = 0.25
+
+
+def breaks(row, context, voices, params):
+    if row.close > 1.0:
+        raise ValueError
+
+
 MET = {
+    "no-edge": ({"layers": {"doubt": layer(doubts)}, "sizing": "kelly"}, [100.0], [1], {}, REJECTED),
+    "layer-at-work": ({"layers": {"broken": layer(breaks)}}, [100.0], [1], {}, SKIPPED),
     "late": ({}, [100.0], [1], {"flags": LATE}, SKIPPED),
     "has-signal": ({}, [100.0], [0], {}, SKIPPED),
     "opposite": ({}, [100.0, 100.0, 100.0], [1, 0, -1], {}, APPROVED),

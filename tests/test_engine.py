@@ -174,8 +174,8 @@ def test_the_limit_of_a_gate_follows_its_setting_unless_it_is_given(built):
 def test_states_have_names_and_hashes_of_code(built):
     one, other = built(), built(plugins__swing__span=40)
     states = one.engine.states()
-    told = {f"outcomes:swing:{part}" for part in ("counts", "sides", "prices", "middles")}
-    alone = {"account", "positions", "orders", "strategy:swing", "gate:calm", "quarantine"}
+    told = {f"outcomes:swing:{part}" for part in ("counts", "sides", "prices", "middles", "trades")}
+    alone = {"account", "positions", "orders", "strategy:swing", "gate:calm", "quarantine", "standings"}
     assert states.keys() == alone | told
     assert {name for name, (_, code) in states.items() if code} == {"strategy:swing", "gate:calm"}
     changed = {name for name in one.code if one.code[name] != other.code[name]}

@@ -346,22 +346,25 @@ def test_selling_short_is_refused_where_the_settings_or_the_instrument_say_so():
 # -- sizes ------------------------------------------------------------------------------------------
 
 SIZE = """
-def entry(rules, accounts, instruments, price, confidence, out):
-    out[0] = size(rules[0], accounts[0], instruments[0], price[0], confidence[0])
+def entry(rules, accounts, instruments, proposals, out):
+    out[0] = size(rules[0], accounts[0], instruments[0], proposals[0])
 """
 
 
-def sized(price, confidence=1.0, *, capital=100_000, lot="0.00000001", multiplier=1, reduced=False, **rule):
+def sized(
+    price, confidence=1.0, *, capital=100_000, lot="0.00000001", multiplier=1, reduced=False,
+    chance=NAN, needed=0.0, toll=0.0, scale=1.0, **rule,
+):  # fmt: skip
     account, instrument, made = empty(ACCOUNT), empty(INSTRUMENT), empty(judge.RULES)
     account["cash"], account["mode"] = capital * UNIT, Mode.REDUCED if reduced else Mode.NORMAL
     instrument["lot"], instrument["multiplier"] = to_units(lot), multiplier
     for name, value in rule.items():
         made[name] = value
+    proposal = empty(judge.PROPOSAL)
+    proposal["price"], proposal["confidence"], proposal["scale"] = to_units(price), confidence, scale
+    proposal["chance"], proposal["needed"], proposal["toll"] = chance, needed, toll
     out = np.zeros(1, np.int64)
-    entry = compile.entry("size", SIZE, {"size": judge.size})
-    compile.call(
-        entry, made, account, instrument, np.array([to_units(price)]), np.array([float(confidence)]), out
-    )
+    compile.call(compile.entry("size", SIZE, {"size": judge.size}), made, account, instrument, proposal, out)
     return int(out[0])
 
 
@@ -371,6 +374,12 @@ def quantity(units):
 
 def notional(whole):
     return {"sizing": judge.FIXED_NOTIONAL, "notional": to_units(whole)}
+
+
+def kelly(chance, needed=1 / 3, most=0.1, **more):
+    """Return a stake by Kelly's rule, with a stop of 2 % and a target of 4 %."""
+    odds = {"stop_loss": to_units("0.02"), "take_profit": to_units("0.04"), "chance": chance, "needed": needed}
+    return {"sizing": judge.KELLY, "risk_fraction": 0.02, "max_position": most, **odds, **more}
 
 
 def fraction(risk, most):
@@ -399,6 +408,22 @@ def fraction(risk, most):
         (fraction(0.5, 0.125), {"price": "50", "confidence": 0.25}, "250"),
         (fraction(0.5, 0.125), {"price": "50", "confidence": 0.125}, "125"),
         (fraction(0.02, 0.1), {"price": "50", "capital": -1}, "0"),
+        (fraction(0.02, 0.1), {"price": "50", "scale": 0.5}, "20"),
+        (fraction(0.02, 0.1), {"price": "50", "scale": 50.0}, "200"),  # capped again after it was scaled
+        (quantity(123_456_789), {"scale": 0.5}, "0.61728394"),
+        (notional(1000), {"price": "50", "scale": 0.5}, "10"),
+        # (0.4 x 2 - 0.6) / 2 = 0.1, a quarter of it is 2.5 % of equity
+        (kelly(0.4), {"price": "50"}, "50"),
+        (kelly(0.5), {"price": "50"}, "125"),
+        (kelly(0.7), {"price": "50"}, "200"),  # 13.75 % is capped at 10 %
+        (kelly(0.7), {"price": "50", "scale": 0.5}, "100"),
+        (kelly(1 / 3), {"price": "50"}, "0"),
+        (kelly(0.3), {"price": "50"}, "0"),
+        # with costs of 0.2 % odds are 3.8 to 2.2; (0.5 x 38/22 - 0.5) / (38/22) = 0.2105..., a quarter 5.263 %
+        (kelly(0.5, 2.2 / 6, toll=0.002), {"price": "50", "lot": "0.01"}, "105.26"),
+        (kelly(2.2 / 6, 2.2 / 6, toll=0.002), {"price": "50"}, "0"),
+        # nothing is known of the chance: the risk is fixed
+        (kelly(NAN), {"price": "50", "confidence": 0.5}, "20"),
         (fraction(0.02, 0.1), {"price": "50", "confidence": NAN}, "-0.00000001"),
         (quantity(9_200_000_000 * UNIT), {"price": "9.99"}, "9200000000"),
         (quantity(9_200_000_000 * UNIT), {"price": "10.01"}, "-0.00000001"),

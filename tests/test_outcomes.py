@@ -23,7 +23,7 @@ def counted(closes, signals, horizon, size=1 << 40, scores=None):
     told = np.array([signals], np.int8)
     worth = np.full((1, len(closes)), 0.5) if scores is None else np.array([scores])
     for block in blocks(Chunk(bars, np.array([0, len(bars)])), 0, size, lambda _: 2**62):
-        made.run(block, told, worth)
+        made.run(block, told, worth, np.zeros_like(told))
     return made.of(0)
 
 
@@ -51,7 +51,7 @@ def test_the_price_is_the_middle_of_the_quote_where_it_is_known():
     bars = rows([11.0, 11.0, 11.0, 12.0], bid=[10.0, 11.0, math.nan, math.nan], ask=[11.0, 12.0, 12.0, 9.0])
     made, told = Outcomes([1], 1), np.array([[1, -1, 1, 0]], np.int8)
     for block in blocks(Chunk(bars, np.array([0, 4])), 0, 2, lambda _: 2**62):
-        made.run(block, told, np.ones((1, 4)))
+        made.run(block, told, np.ones((1, 4)), np.zeros_like(told))
     assert made.of(0) == {"signals": 3, "right": 2, "wrong": 1, "score": 1.0}
 
 
@@ -80,7 +80,7 @@ def test_symbols_and_strategies_are_counted_apart():
     bars = np.concatenate([rows([10.0, 11.0, 12.0]), rows([10.0, 9.0, 8.0], symbol=1)])
     signals = np.array([[1, 0, 0, 1, 0, 0], [-1, 0, 0, -1, 0, 0]], np.int8)
     for block in blocks(Chunk(bars, np.array([0, 3, 6])), 0, 2, lambda _: 2**62):
-        made.run(block, signals, np.zeros((2, 6)))
+        made.run(block, signals, np.zeros((2, 6)), np.zeros_like(signals))
     assert made.counts["right"].tolist() == [[1, 0], [0, 1]]
     assert made.counts["wrong"].tolist() == [[0, 1], [1, 0]]
 
@@ -91,11 +91,11 @@ def test_what_it_remembers_makes_another_go_on():
     bars, scores = rows(closes), np.ones((1, 20))
     cut = list(blocks(Chunk(bars, np.array([0, 20])), 0, 10, lambda _: 2**62))
     for block in cut:
-        whole.run(block, signals, scores)
-    first.run(cut[0], signals, scores)
+        whole.run(block, signals, scores, np.zeros_like(signals))
+    first.run(cut[0], signals, scores, np.zeros_like(signals))
     for name, (array, _) in second.records(["x"]).items():
         array[...] = first.records(["x"])[name][0]
-    second.run(cut[1], signals, scores)
+    second.run(cut[1], signals, scores, np.zeros_like(signals))
     assert second.of(0) == whole.of(0)
 
 

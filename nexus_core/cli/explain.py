@@ -40,7 +40,7 @@ def explain(
     if where is None and not last:
         raise UsageError("explain: name a decision, or give --last, or --symbol and --at.")
     with Journal(folder) as journal:
-        found = _found(journal, facts["settings"]["run"]["symbols"], where)
+        found = _found(journal, facts, where)
     if found is None:
         sought = "decision with a signal" if where is None else "such decision"
         text = f"no {sought} in the trace, which keeps {facts['settings']['performance']['trace']}."
@@ -58,12 +58,13 @@ def _place(decision: str | None, symbol: str | None, at: str | None) -> tuple[st
         raise UsageError(f"explain: {error}") from error
 
 
-def _found(journal: Journal, symbols: list[str], where: tuple[str, int] | None) -> Any:
+def _found(journal: Journal, facts: dict[str, Any], where: tuple[str, int] | None) -> Any:
     """Return a decision with its verdicts and opinions; the newest that had a signal where none is named."""
+    symbols, fields = facts["settings"]["run"]["symbols"], facts.get("context", ())
     symbol, ts = where or ("", None)
     if where and symbol not in symbols:
         raise NotFoundError(f"{symbol} is not traded in run {journal.folder.name}.{hint(symbol, symbols)}")
-    for decisions, verdicts, opinions in journal.traces(newest_first=not where, at=ts):
+    for decisions, verdicts, opinions in journal.traces(not where, ts, fields):
         if where:
             rows = np.flatnonzero((decisions["ts"] == ts) & (decisions["symbol"] == symbols.index(symbol)))
         else:

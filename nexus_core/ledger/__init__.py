@@ -16,11 +16,11 @@ from nexus_core import compile, records
 from nexus_core.config import Risk
 from nexus_core.errors import ConfigError
 from nexus_core.ledger import judge, loop, orders
-from nexus_core.ledger.loop import CostStep, GateStep
+from nexus_core.ledger.loop import CostStep, GateStep, LayerStep
 from nexus_core.records import Records, empty
 from nexus_core.types import Instrument, to_units
 
-__all__ = ["CostStep", "GateStep", "Judged", "Ledger", "Written", "instrument_records", "rules"]
+__all__ = ["CostStep", "GateStep", "Judged", "LayerStep", "Ledger", "Written", "instrument_records", "rules"]
 
 _BUFFER = 4096
 """Records that the pass writes before it hands them over."""
@@ -29,7 +29,9 @@ _BUFFER = 4096
 class Judged:
     """What the market pass hands to the ledger pass: columns over a chunk's rows."""
 
-    def __init__(self, rows: int, market_gates: int, strategies: int) -> None:
+    def __init__(
+        self, rows: int, market_gates: int, strategies: int, context: np.dtype[Any], voices: int = 1
+    ) -> None:
         self.directions: Any = np.zeros(rows, np.int8)
         self.confidences: Any = np.zeros(rows)
         self.reasons: Any = np.zeros(rows, np.int16)
@@ -37,8 +39,15 @@ class Judged:
         self.limits: Any = np.zeros(rows)
         self.market: Any = np.zeros((market_gates, rows))
         """A row of values for each market gate."""
+        self.bounds: Any = np.zeros((market_gates, rows))
+        """And of their limits."""
         self.signals: Any = np.zeros((strategies, rows), np.int8)
         self.scores: Any = np.zeros((strategies, rows))
+        self.told: Any = np.zeros((strategies, rows), np.int8)
+        """What became known with a row of each strategy's signals."""
+        self.weights: Any = np.zeros((rows, strategies), np.float32)
+        self.contexts: Any = np.zeros(rows, context)
+        self.voices: Any = np.zeros((voices, strategies), records.VOICE)
 
 
 @define
@@ -72,15 +81,19 @@ class Ledger:
         self.positions = empty(records.POSITION, symbols)
         self.orders = np.zeros((symbols, records.SLOTS), records.ORDER)
         self._instruments = instrument_records(instruments)
-        self.entry, self._given = loop.build(chain.ledger_gates, fee, slippage, rules)
+        kept: list[str] = chain.noted
+        self.entry, self._given = loop.build(chain.ledger_gates, fee, slippage, rules, kept, chain.assessor)
         """The compiled pass, and the record of all it is given."""
+        self._context = records.contexts(chain.fields)
+        self._layer = chain.assessor.state if chain.assessor else np.zeros(1, records.STANDING)
         self._pass = compile.Fixed(self.entry)
-        self._market_limits, self._asked, self._layers = chain.market_limits, chain.asked, chain.layers
+        self._asked, self._layers = chain.asked, chain.layers
         self._used, self._strategies = np.zeros(4, np.int64), chain.strategies
+        self._gates, self._assesses = chain.market_gates, chain.assessor is not None
         self._most = 4 * symbols + loop.ROOM
         self._buffers: tuple[Records, Records, Records, Records] = (
             empty(records.EVENT, _BUFFER + 2 * self._most),
-            empty(records.DECISION, _BUFFER),
+            empty(records.decisions(kept), _BUFFER),
             empty(records.VERDICT, _BUFFER + 2 * len(chain.layers)),
             empty(records.OPINION, _BUFFER + 2 * chain.strategies),
         )
@@ -92,7 +105,8 @@ class Ledger:
 
     def records(self) -> dict[str, Records]:
         """Return the records that are the ledger's whole state, to save or to restore into."""
-        return {"account": self.account, "positions": self.positions, "orders": self.orders}
+        state = {"account": self.account, "positions": self.positions, "orders": self.orders}
+        return state | ({"layer": self._layer} if self._assesses else {})
 
     def advance(self, rows: Records, order: Any, judged: Judged, told: Records) -> Iterator[Written]:
         """Take `rows[order]`, after what was `told` before them; yield what was written as buffers fill.
@@ -115,7 +129,7 @@ class Ledger:
 
     def warm(self) -> None:
         """Compile the pass, or load it from the cache, by running over no rows."""
-        judged = Judged(0, len(self._market_limits), self._strategies)
+        judged = Judged(0, self._gates, self._strategies, self._context)
         rows, order, told = empty(records.ROW, 0), np.zeros(0, np.int64), empty(records.EVENT, 0)
         self._ledger_pass(rows, order, 0, judged, told, *self._buffers)
 
@@ -125,9 +139,9 @@ class Ledger:
         return self._pass(
             rows, order, at,
             judged.directions, judged.confidences, judged.reasons, judged.values, judged.limits,
-            judged.market, self._market_limits, self._asked, judged.signals, judged.scores,
-            self.account, self.positions, self.orders, self._instruments, self._given, told, self._layers,
-            *buffers, self._used,
+            judged.market, judged.bounds, self._asked, judged.signals, judged.scores, judged.weights,
+            judged.contexts, self._layer, self.account, self.positions, self.orders, self._instruments,
+            self._given, told, self._layers, *buffers, self._used,
         )  # fmt: skip
 
 

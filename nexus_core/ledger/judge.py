@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 
 from nexus_core.compile import step
-from nexus_core.records import UNIT, layout
+from nexus_core.records import (
+    AMOUNTS, AT_WORK, LATE_ROW, LAYER, NO_DIRECTION, NO_EDGE, NO_SIGNAL, OPPOSITE, SAFETY, SHORTING, SIZE, UNIT,
+    layout,
+)  # fmt: skip
 from nexus_core.steps.exact import LARGEST, fits, on_tick, product, round_down, units
 from nexus_core.types import Mode
 
@@ -23,15 +26,15 @@ KERNEL_GATES = (
     ("size", 6),
     ("amounts", 6),
     ("entry-at-work", 4),
+    ("no-edge", 6),
+    ("layer-at-work", 5),
 )
 """What the kernel itself answers, with the layer it speaks for. A plugin's gates are numbered after these."""
 
-LATE_ROW, NO_SIGNAL, NO_DIRECTION, OPPOSITE, SAFETY, SHORTING, SIZE, AMOUNTS, AT_WORK = range(
-    len(KERNEL_GATES)
-)
-
-SIZINGS = ("fixed-risk", "fixed-quantity", "fixed-notional")
-FIXED_RISK, FIXED_QUANTITY, FIXED_NOTIONAL = range(3)
+SIZINGS = ("kelly", "fixed-risk", "fixed-quantity", "fixed-notional")
+KELLY, FIXED_RISK, FIXED_QUANTITY, FIXED_NOTIONAL = range(4)
+KELLY_SHARE = 0.25
+"""Share of Kelly's stake that is staked."""
 OPPOSITES = ("close", "reverse", "ignore")
 CLOSE, REVERSE, IGNORE = range(3)
 TRACES = ("orders", "approved", "full")
@@ -55,31 +58,52 @@ PROPOSAL = layout(
     ("occupied", "i8"),  # orders and position that stand on the symbol
     ("lot min_notional", "i8"),
     ("confidence", "f8"),
+    ("toll", "f8"),  # fee and slippage of entry and exit together, as a share of the price
+    ("chance needed", "f8"),  # of the target before the stop, and what it must exceed to earn its costs
+    ("scale", "f8"),  # that multiplies the size
 )
 
 
 @step
-def size(rules: Any, account: Any, instrument: Any, price: int, confidence: float) -> Any:
+def stake(rules: Any, proposal: Any) -> float:
+    """Return the share of equity to put into an entry, by Kelly's rule or by a fixed risk; 0 without an edge.
+
+    Kelly (1956): with the chance p to win b for each 1 that may be lost, stake (p b - q) / b. Both are taken
+    after costs, so that the stake is 0 where costs eat the edge. A chance that nobody knows is not staked on:
+    then the risk is fixed.
+    """
+    if rules.sizing == FIXED_RISK or proposal.chance != proposal.chance:
+        return rules.risk_fraction * proposal.confidence
+    if not proposal.chance > proposal.needed:
+        return 0.0
+    loss = float(rules.stop_loss) / UNIT + proposal.toll
+    odds = (float(rules.take_profit) / UNIT - proposal.toll) / loss
+    return KELLY_SHARE * (proposal.chance * odds - (1.0 - proposal.chance)) / odds
+
+
+@step
+def size(rules: Any, account: Any, instrument: Any, proposal: Any) -> Any:
     """Return the quantity of an entry by the configured rule, in whole lots; -1 where it cannot be held."""
     equity = float(account.cash + account.value)
-    per_unit = float(price) / UNIT * float(instrument.multiplier)
+    per_unit = float(proposal.price) / UNIT * float(instrument.multiplier)
     if rules.sizing == FIXED_QUANTITY:
-        wanted = float(rules.quantity)
+        wanted = float(rules.quantity) * proposal.scale
     elif rules.sizing == FIXED_NOTIONAL:
-        wanted = float(rules.notional) / per_unit
+        wanted = float(rules.notional) * proposal.scale / per_unit
     else:
-        wanted = min(rules.risk_fraction * confidence, rules.max_position) * equity / per_unit
+        most = min(stake(rules, proposal), rules.max_position)
+        wanted = min(most * proposal.scale, rules.max_position) * equity / per_unit
     if account.mode == REDUCED:
         wanted *= 0.5
     if not 0.0 <= wanted * float(instrument.multiplier) <= LARGEST:
         return np.int64(0) if wanted < 0.0 else np.int64(-1)
     qty = round_down(np.int64(wanted), instrument.lot)
-    return qty if fits(price, qty * instrument.multiplier) else np.int64(-1)
+    return qty if fits(proposal.price, qty * instrument.multiplier) else np.int64(-1)
 
 
 @step
-def begin(account: Any, position: Any, instrument: Any, proposal: Any, side: int, confidence: float,
-          reversing: bool) -> None:  # fmt: skip
+def begin(rules: Any, account: Any, position: Any, instrument: Any, proposal: Any, side: int,
+          context: Any, confidence: float, toll: float, reversing: bool) -> None:  # fmt: skip
     """Begin a proposal with what is known of an entry before it has a size."""
     standing = position.working != 0 or position.qty != 0
     proposal.occupied = 1 if standing and not reversing else 0
@@ -90,30 +114,36 @@ def begin(account: Any, position: Any, instrument: Any, proposal: Any, side: int
     proposal.min_notional = instrument.min_notional
     proposal.qty = proposal.price = proposal.notional = 0
     proposal.margin = proposal.stop = proposal.target = 0
+    proposal.toll = toll
+    proposal.chance = context.chance
+    proposal.scale = context.scale
+    loss = float(rules.stop_loss) / UNIT
+    gain = float(rules.take_profit) / UNIT
+    # where p·(gain - toll) is no more than (1 - p)·(loss + toll), costs eat the edge
+    proposal.needed = (loss + toll) / (loss + gain)
 
 
 @step
-def propose(
-    rules: Any, account: Any, position: Any, instrument: Any, proposal: Any, row: Any, side: int,
-    confidence: float,
-) -> int:  # fmt: skip
+def propose(rules: Any, account: Any, position: Any, instrument: Any, proposal: Any) -> int:
     """Give an entry its size and prices; return the kernel gate that refuses it, or -1."""
     if position.working & 1 == 1:
         return AT_WORK
     if account.mode == PAUSED or account.mode == EMERGENCY:
         return SAFETY
+    side = proposal.side
     if side < 0 and (rules.allow_short == 0 or instrument.shortable == 0):
         return SHORTING
-    price = units(row.close)
+    price = proposal.price
     if price <= 0 or (rules.brackets != 0 and not fits(price, UNIT + rules.take_profit)):
         return AMOUNTS
-    qty = size(rules, account, instrument, price, confidence)
+    if rules.sizing == KELLY and proposal.chance <= proposal.needed:
+        return NO_EDGE
+    qty = size(rules, account, instrument, proposal)
     if qty < 0:
         return AMOUNTS
     if qty == 0:
         return SIZE
     proposal.qty = qty
-    proposal.price = price
     proposal.notional = product(price, qty * instrument.multiplier)
     proposal.margin = product(proposal.notional, instrument.margin_rate)
     if rules.brackets != 0:

@@ -44,6 +44,18 @@ class GateStep:
     params: Records
     refuses: str
     halves: bool
+    reads: str = ""
+    bound: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerStep:
+    """The layer of the ledger pass: its step with parameters, and what takes every row, with its state."""
+
+    step: compile.Step
+    watch: compile.Step | None
+    params: Records
+    state: Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +113,7 @@ def fold_market(account: Any, first: int, count: int, column: Any) -> None:
 
 
 @step
-def opine(opinions: Any, used: Any, signals: Any, scores: Any) -> int:
+def opine(opinions: Any, used: Any, signals: Any, scores: Any, weights: Any) -> int:
     """Write each strategy's signal on one row that is not neutral; return how many there were."""
     count = 0
     for k in range(signals.size):
@@ -109,10 +121,28 @@ def opine(opinions: Any, used: Any, signals: Any, scores: Any) -> int:
             opinion = opinions[used[orders.OPINIONS]]
             used[orders.OPINIONS] += 1
             opinion.score = scores[k]
+            opinion.weight = weights[k]
             opinion.strategy = k
             opinion.signal = signals[k]
             count += 1
     return count
+
+
+@cache
+def assessing(layer: compile.Step) -> compile.Step:
+    """Return the step of layer 6 that tells whether it raised."""
+    asked = step(layer)
+
+    def raised(
+        row: Any, context: Any, account: Any, positions: Any, proposal: Any, state: Any, params: Any
+    ) -> bool:
+        try:
+            asked(row, context, account, positions, proposal, state, params)
+            return False
+        except Exception:
+            return True
+
+    return raised
 
 
 @cache
@@ -131,18 +161,32 @@ def guarded(gate: compile.Step) -> compile.Step:
 
 
 _GATE = """
-                value = gate_{k}(row, account, position, proposal, gates.g{k})
-                limit = gates.g{k}.limit{half}
+                value = {value}
+                limit = gates.g{k}.limit{half}{bound}
                 passed = value {sign} limit
                 note(account, verdicts, used, {number}, value, limit, passed)
                 if not passed:
                     reason = {number}
                     break"""
 
+_BOUND = """
+                if context.{field} {more} limit:
+                    limit = context.{field}"""
+
+_LAYER = """
+                if layer(row, context, account, positions, proposal, layer_states[0], given.layer):
+                    reason = LAYER
+                    value = np.nan
+                    break
+                proposal.scale = context.scale"""
+
+_WATCH = """
+        watch(row, layer_states[0], given.layer)"""
+
 _PASS = """
-def entry(rows, order, at, directions, confidences, reasons, values, limits, market, market_limits, asked,
-          signals, scores, accounts, positions, orders, instruments, all_given, told, layers,
-          events, decisions, verdicts, opinions, used):
+def entry(rows, order, at, directions, confidences, reasons, values, limits, market, bounds, asked,
+          signals, scores, weights, contexts, layer_states, accounts, positions, orders, instruments, all_given,
+          told, layers, events, decisions, verdicts, opinions, used):
     account = accounts[0]
     given = all_given[0]
     rules = given.rules
@@ -186,7 +230,7 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
                 account.decisions += n - at
                 return n
         if ts > account.next_hour:
-            roll(account, ts)
+            roll(account, ts){watch}
         if position.working != 0 and on_paper:
             opened = units(row.open)
             high = units(row.high)
@@ -242,15 +286,26 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
                 wants = reversing
             fold_market(account, FIRST, market.shape[0], market[:, i])
             if trace > TRACE_ORDERS:
-                recall(verdicts, used, FIRST, market.shape[0], market[:, i], market_limits, -1)
+                recall(verdicts, used, FIRST, market.shape[0], market[:, i], bounds[:, i], -1)
+            context = contexts[i]
             while wants:
                 reason = -1
-                begin(account, position, instrument, proposal, direction, confidences[i], reversing)
+                toll = 0.0
+                if rules.sizing == KELLY and position.working & 1 == 0:
+                    work = orders[s, ENTRY_SLOT]
+                    work.symbol = s
+                    work.side = direction
+                    work.kind = MARKET
+                    toll = 2.0 * (slippage(row, work, costs.slippage) + fee(row, work, account, costs.fee))
+                begin(rules, account, position, instrument, proposal, direction, context, confidences[i], toll,
+                      reversing)
 {early}
-                reason = propose(
-                    rules, account, position, instrument, proposal, row, direction, confidences[i]
-                )
+                proposal.price = units(row.close){layer}
+                reason = propose(rules, account, position, instrument, proposal)
                 if reason >= 0:
+                    if reason == NO_EDGE:
+                        value = proposal.chance
+                        limit = proposal.needed
                     break
 {late}
                 number = place(account, position, orders, events, used, ENTRY_SLOT, ts, ts, s, direction,
@@ -271,7 +326,7 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
         low_lane, high_lane = mixed(low_lane, high_lane, word(ts), key, bits(value), word(equity))
         if trace == TRACE_FULL or number > 0 or (trace == TRACE_APPROVED and direction != 0):
             if direction == 0 and trace == TRACE_FULL:
-                recall(verdicts, used, FIRST, asked[reason], market[:, i], market_limits, reason)
+                recall(verdicts, used, FIRST, asked[reason], market[:, i], bounds[:, i], reason)
             decision = decisions[used[DECISIONS]]
             used[DECISIONS] += 1
             decision.ts = ts
@@ -283,7 +338,7 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
             decision.symbol = s
             decision.reason = reason
             decision.verdicts = used[VERDICTS] - wrote
-            decision.opinions = opine(opinions, used, signals[:, i], scores[:, i])
+            decision.opinions = opine(opinions, used, signals[:, i], scores[:, i], weights[i]){noted}
             decision.outcome = outcome
             decision.direction = direction
             decision.mode = account.mode
@@ -299,12 +354,20 @@ TURNS = np.array([orders.EXIT_SLOT, orders.ENTRY_SLOT, orders.STOP_SLOT, orders.
 
 
 def build(
-    gates: Sequence[GateStep], fee: CostStep, slippage: CostStep, rules: Records
-) -> tuple[compile.Step, Records]:
-    """Return the pass for these gates and costs, with one record of all it is given."""
-    early = "".join(_gate(k, gate) for k, gate in enumerate(gates) if gate.layer < 6)
-    late = "".join(_gate(k, gate) for k, gate in enumerate(gates) if gate.layer >= 6)
-    text = _PASS.format(early=early, late=late)
+    gates: Sequence[GateStep], fee: CostStep, slippage: CostStep, rules: Records, fields: Sequence[str],
+    layer: LayerStep | None,
+) -> tuple[compile.Step, Records]:  # fmt: skip
+    """Return the pass for these gates, costs and layer, with one record of all it is given.
+
+    `fields` are those of the context that the trace keeps.
+    """
+    text = _PASS.format(
+        early="".join(_gate(k, gate) for k, gate in enumerate(gates) if gate.layer < 6),
+        late="".join(_gate(k, gate) for k, gate in enumerate(gates) if gate.layer >= 6),
+        layer=_LAYER if layer else "",
+        watch=_WATCH if layer and layer.watch else "",
+        noted="".join(f"\n            decision.context.{name} = contexts[i].{name}" for name in fields),
+    )
     named = set(re.findall(r"\w+", text))
     bindings: dict[str, Any] = {f"gate_{k}": guarded(gate.step) for k, gate in enumerate(gates)}
     for room in (orders, judge, words):
@@ -315,14 +378,21 @@ def build(
     bindings |= {outcome.name: int(outcome) for outcome in Outcome} | {"FIRST": len(judge.KERNEL_GATES)}
     params = {f"g{k}": gate.params[0] for k, gate in enumerate(gates)} or {"none": 0}
     costs = record(fee=fee.params[0], slippage=slippage.params[0])
-    proposal = np.zeros((), judge.PROPOSAL)[()]
-    given = record(rules=rules[0], proposal=proposal, gates=record(**params), costs=costs)
+    parts: dict[str, Any] = {"gates": record(**params), "costs": costs}
+    if layer:
+        parts["layer"] = layer.params[0]
+        bindings |= {"layer": assessing(layer.step), "watch": layer.watch}
+    given = record(rules=rules[0], proposal=np.zeros((), judge.PROPOSAL)[()], **parts)
     return compile.entry("ledger", text, bindings), np.array([given])
 
 
-_PASSES = {"above": "<=", "from": "<", "below": ">="}
+_PASSES = {"above": "<=", "from": "<", "below": ">=", "to": ">"}
 
 
 def _gate(k: int, gate: GateStep) -> str:
     half = " * (0.5 if account.mode == REDUCED else 1.0)" if gate.halves else ""
-    return _GATE.format(k=k, number=gate.number, half=half, sign=_PASSES[gate.refuses])
+    value = f"context.{gate.reads}" if gate.reads else f"gate_{k}(row, account, position, proposal, gates.g{k})"
+    more = ">" if gate.refuses in ("below", "to") else "<"
+    bound = _BOUND.format(field=gate.bound, more=more) if gate.bound else ""
+    sign = _PASSES[gate.refuses]
+    return _GATE.format(k=k, number=gate.number, half=half, sign=sign, value=value, bound=bound)

@@ -12,6 +12,7 @@ from nexus_core.config import Risk
 from nexus_core.engine import Engine
 from nexus_core.feed import Market
 from nexus_core.gates import Chain, Gate
+from nexus_core.layers import Layer
 from nexus_core.ledger import CostStep, Ledger, Written, rules
 from nexus_core.market.blocks import QUIET, Between, Chunk
 from nexus_core.market.loops import StrategyLoop
@@ -54,11 +55,13 @@ class Trial:
         instruments: Sequence[Instrument] = (Instrument("BTC-USD"),),
         on_paper: bool = True,
         trace: str = "full",
+        layers: Mapping[str, Layer] | None = None,
         **risk: Any,
     ) -> None:
         chosen: dict[str, Any] = {"min_confidence": 0.0, **risk}
         settings = Risk(**chosen)
-        self.chain = Chain(list((gates or {}).items()), 1, len(instruments), settings.min_confidence)
+        given = list((gates or {}).items()), 1, len(instruments), settings.min_confidence
+        self.chain = Chain(*given, layers=list((layers or {}).items()))
         self.ledger = Ledger(
             instruments,
             self.chain,

@@ -1,0 +1,193 @@
+"""The loops of the market pass, made for the layers and gates of a run.
+
+`watching` takes every row, symbol by symbol, through what the layers remember. `judging` takes the rows in the
+order of time through layers and gates until one refuses. Between two gates in plain Python, which are asked
+for whole columns, lies one loop; without such gates there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nexus_core import compile
+from nexus_core.records import ABSENT, LATE, LATE_ROW, LAYER, NO_DIRECTION, NO_SIGNAL
+from nexus_core.steps.curves import interpolate
+
+_NAMES: dict[str, Any] = {
+    "LATE": LATE, "LATE_ROW": LATE_ROW, "LAYER": LAYER, "NO_DIRECTION": NO_DIRECTION, "NO_SIGNAL": NO_SIGNAL,
+    "ABSENT": ABSENT, "interpolate": interpolate, "np": np,
+}  # fmt: skip
+
+SIGNS = {"above": "<=", "from": "<", "below": ">=", "to": ">"}
+"""How a value must stand to the limit to pass, by what the gate refuses."""
+
+_WATCH = """
+def entry(rows, first, last, contexts, given{states}):
+    params = given[0]
+    for symbol in range(first.size):
+        for i in range(first[symbol], last[symbol]):
+            row = rows[i]
+            context = contexts[i]{clear}{calls}
+"""
+
+_JUDGE = """
+def entry(rows, order, signals, scores, told, known, least, records, all_voices, contexts,
+          directions, confidences, reasons, values, limits, market, bounds, weights, given):
+    params = given[0]
+    own = 1 if all_voices.shape[0] > 1 else 0
+    for n in range(order.size):
+        i = np.uint64(order[n])  # an index that cannot be negative needs no wrapping around
+        row = rows[i]
+        context = contexts[i]
+        voices = all_voices[i * own]{begin}
+        reason = -1
+        value = 0.0
+        limit = 0.0
+        while True:{turns}
+            break
+        if reason >= 0:
+            reasons[i] = reason
+            values[i] = value
+            limits[i] = limit
+            directions[i] = 0
+        else:
+            directions[i] = 1 if context.direction > 0.0 else -1
+        confidences[i] = context.confidence
+"""
+
+_BEGIN = """
+        for k in range(voices.size):  # what became known with this row
+            code = told[k, i]
+            if code != 0:
+                records[k].rights += code & 1
+                records[k].wrongs += (code >> 1) & 1
+                records[k].hits += (code >> 2) & 3
+                records[k].misses += (code >> 4) & 3"""
+
+_SIGNALS = """
+            lean = 0.0
+            total = 0.0
+            kept = 0
+            for k in range(voices.size):
+                signal = signals[k, i]
+                voice = voices[k]
+                voice.signal = signal
+                if signal == 0 or signal == ABSENT:
+                    continue
+                own_score = scores[k, i]
+                confidence = own_score
+                voice.right = np.nan
+                if known[k, 0, 0] == known[k, 0, 0]:  # it has a table
+                    confidence = interpolate(known[k, 0], known[k, 1], own_score)
+                    voice.right = interpolate(known[k, 0], known[k, 2], own_score)
+                value = max(value, confidence)
+                if not confidence >= least:
+                    voice.signal = 0
+                    continue
+                voice.score = own_score
+                voice.confidence = confidence
+                voice.weight = 1.0
+                record = records[k]
+                voice.category = record.category
+                voice.rights = record.rights
+                voice.wrongs = record.wrongs
+                voice.hits = record.hits
+                voice.misses = record.misses
+                lean += signal
+                total += confidence
+                kept += 1
+            if kept == 0:
+                reason = NO_SIGNAL
+                limit = least
+                break
+            if row.flags & LATE != 0:
+                reason = LATE_ROW
+                value = 0.0
+                break
+            context.lean = lean
+            context.direction = 1.0 if lean > 0.0 else -1.0 if lean < 0.0 else 0.0
+            context.confidence = total / kept"""
+
+_WEIGH = """
+            for k in range(voices.size):
+                if voices[k].signal != 0 and voices[k].signal != ABSENT:
+                    weights[i, k] = voices[k].weight"""
+
+_DIRECTION = """
+            if context.direction == 0.0:
+                reason = NO_DIRECTION
+                value = abs(context.lean)
+                limit = context.hold
+                break"""
+
+_STEP = """
+            if step_{k}(row, context, voices, params.l{k}):
+                reason = LAYER
+                value = np.nan
+                break"""
+
+_GATE = """
+            value = {value}
+            limit = params.g{g}.limit{bound}
+            market[{g}, i] = value
+            bounds[{g}, i] = limit
+            if not value {sign} limit:
+                reason = {number}
+                break"""
+
+_BOUND = """
+            if context.{field} {more} limit:
+                limit = context.{field}"""
+
+_AGAIN = """
+        if reasons[i] >= 0:
+            continue"""
+
+
+def cleared(fields: Mapping[str, int], depth: int) -> str:
+    """Return the lines that make a context's fields unknown, and the kernel's own as they begin."""
+    begin = {"direction": "0.0", "lean": "0.0", "hold": "0.0", "confidence": "0.0", "scale": "1.0"}
+    pad = "\n" + " " * depth
+    lines = [f"{pad}context.{name} = {begin.get(name, 'np.nan')}" for name, size in fields.items() if size == 1]
+    arrays = [f"{pad}context.{name}[:] = np.nan" for name, size in fields.items() if size > 1]
+    return "".join([*lines, *arrays])
+
+
+def watching(watches: Mapping[int, compile.Step], fields: Mapping[str, int]) -> compile.Step:
+    """Return the loop over every row; `watches` are by the layer's place in the run."""
+    text = _WATCH.format(
+        states="".join(f", states_{k}" for k in watches),
+        clear=cleared(fields, 12),
+        calls="".join(f"\n            watch_{k}(row, context, states_{k}[symbol], params.l{k})" for k in watches),
+    )
+    return compile.entry("watch", text, {"np": np, **{f"watch_{k}": each for k, each in watches.items()}})
+
+
+def gate(g: int, number: int, refuses: str, reads: str, bound: str) -> str:
+    """Return the lines that ask a gate of the market pass; one in plain Python has been asked before."""
+    more = ">" if refuses in ("below", "to") else "<"
+    return _GATE.format(
+        g=g,
+        number=number,
+        sign=SIGNS[refuses],
+        value=f"context.{reads}" if reads else f"market[{g}, i]",
+        bound=_BOUND.format(field=bound, more=more) if bound else "",
+    )
+
+
+def judging(turns: Sequence[str | int], steps: Mapping[int, compile.Step], clear: str, begins: bool) -> compile.Step:
+    """Return a loop over rows in the order of time; a number among the `turns` is a layer's place.
+
+    `clear` are lines that begin a row; the first loop also takes what became known with a row.
+    """
+    lines = [_STEP.format(k=each) if isinstance(each, int) else each for each in turns]
+    text = _JUDGE.format(begin=clear + _BEGIN if begins else _AGAIN, turns="".join(lines))
+    used = {f"step_{k}": steps[k] for k in turns if isinstance(k, int)}
+    return compile.entry("judge", text, {**_NAMES, **used})
+
+
+SIGNALS, WEIGH, DIRECTION = _SIGNALS, _WEIGH, _DIRECTION
+"""What the kernel itself does in layer 2, after layer 3, and in layer 4."""
