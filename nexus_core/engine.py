@@ -20,8 +20,8 @@ from nexus_core.config import Quarantine, Run, Settings
 from nexus_core.errors import ConfigError, DataError, NexusError, NotFoundError, PluginError, hint
 from nexus_core.feed import ALL, Feed, Market
 from nexus_core.gates import Chain, Gate, Missing
-from nexus_core.ledger import Judged, Ledger, Written
 from nexus_core.layers import Layer
+from nexus_core.ledger import Judged, Ledger, Written
 from nexus_core.listeners import Listeners
 from nexus_core.market import blocks as cutting
 from nexus_core.market.blocks import Block, Chunk
@@ -234,7 +234,7 @@ def assemble(
     loops, inactive = _strategies(settings, feed, live)
     tables = [_table(each.strategy, feed, market, known, run.blocked) for each in loops]
     least, symbols = settings.risk.min_confidence, len(market.instruments)
-    categories = [getattr(type(each.strategy), "category", "") for each in loops]
+    categories = [str(getattr(each.strategy, "category", "")) for each in loops]
     gates, layers = _gates(settings, heard), _layers(settings)
     chain = Chain(gates, len(loops), symbols, least, tables, layers, categories, market.interval)
     rules = books.rules(settings.risk, trace or settings.performance.trace, broker.on_paper)

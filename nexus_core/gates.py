@@ -23,7 +23,18 @@ from nexus_core.ledger.judge import KERNEL_GATES
 from nexus_core.market import passes
 from nexus_core.market.blocks import Block
 from nexus_core.market.loops import state_code
-from nexus_core.records import CONTEXT, LATE_ROW, LAYER, NO_DIRECTION, NO_SIGNAL, ROW, STANDING, Records, contexts, empty
+from nexus_core.records import (
+    CONTEXT,
+    LATE_ROW,
+    LAYER,
+    NO_DIRECTION,
+    NO_SIGNAL,
+    ROW,
+    STANDING,
+    Records,
+    contexts,
+    empty,
+)
 from nexus_core.steps.tool import record
 from nexus_core.strategy import Param, Plugin
 from nexus_core.types import StrategyCategory
@@ -38,10 +49,10 @@ PASSES = {"above": operator.le, "from": operator.lt, "below": operator.ge, "to":
 class Gate(Plugin):
     """A gate: one value, one limit, one verdict. NaN refuses, and so does a gate that raises.
 
-    A gate that `reads` a field of the context needs no code. Another market gate writes `values(columns, state,
-    params)` and answers an array with a value for each row; a ledger gate the compiled `step(row, account,
-    position, proposal, params)` and answers one value. Both are static methods. The limit is the parameter
-    `limit`.
+    A gate that `reads` a field of the context needs no code. Another market gate writes `values(columns,
+    state, params)` and answers an array with a value for each row; a ledger gate the compiled `step(row,
+    account, position, proposal, params)` and answers one value. Both are static methods. The limit is the
+    parameter `limit`.
     """
 
     layer: ClassVar[int]
@@ -102,7 +113,7 @@ class Place:
 
 
 class Columns:
-    """The rows a market gate sees, in the order of time: each field of a row, and of its context, is an array."""
+    """The rows a market gate sees, in the order of time: each field of row and context is an array."""
 
     def __init__(self, rows: Records, order: Any, judged: Judged) -> None:
         self._rows, self._order, self._judged = rows, order, judged
@@ -176,7 +187,7 @@ class Chain:
         self.working = sorted(layers, key=lambda each: each[1].layer)
         self.places = [Place(n, name, layer) for n, (name, layer) in enumerate(KERNEL_GATES)]
         self.standings = empty(STANDING, strategies)
-        known = list(StrategyCategory)
+        known: list[str] = list(StrategyCategory)
         self.standings["category"] = [known.index(each) if each in known else -1 for each in categories] or -1
         self._market: list[tuple[Place, Gate]] = []
         self.ledger_gates: list[GateStep] = []
@@ -230,7 +241,7 @@ class Chain:
         return None
 
     def _generate(self) -> None:
-        """Make the loops: one over what remembers, and one for each stretch without a gate in plain Python."""
+        """Make the loops: one for what remembers, one for each stretch without a gate in plain Python."""
         layers = {k: layer for k, (_, layer) in enumerate(self.working) if layer.layer < 6}
         turns: list[list[str | int]] = [[]]
         self._asked: list[list[int]] = [[]]
@@ -245,7 +256,9 @@ class Chain:
                     self._asked[-1] += [g] if g in self._python else []
                     turns[-1].append(passes.gate(g, place.number, gate.refuses, gate.reads, gate.bound))
         watches = {k: guarded(cast("Step", type(layers[k]).watch)) for k in self._states}
-        steps = {k: guarded(cast("Step", type(each).step)) for k, each in layers.items() if each.step is not None}
+        steps = {
+            k: guarded(cast("Step", type(each).step)) for k, each in layers.items() if each.step is not None
+        }
         made = [passes.watching(watches, self.fields)] if watches else []
         clear = "" if watches else passes.cleared(self.fields, 8)
         made += [passes.judging(each, steps, "" if n else clear, n == 0) for n, each in enumerate(turns)]

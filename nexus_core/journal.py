@@ -24,7 +24,7 @@ from attrs import Factory, define, frozen
 
 from nexus_core.errors import JournalError
 from nexus_core.interfaces import IStore
-from nexus_core.records import EVENT, OPINION, VERDICT, Records, decisions
+from nexus_core.records import CONTEXT, EVENT, OPINION, VERDICT, Records, decisions
 
 FILE, LOCK, REACHED = "journal.db", "lock.db", "reached"
 KEPT_SNAPSHOTS = 2
@@ -217,7 +217,7 @@ class Journal(IStore, AbstractContextManager["Journal"]):
         return self._read(b"".join(row[0] for row in rows), EVENT)
 
     def traces(
-        self, newest_first: bool = False, at: int | None = None, fields: Sequence[str] = ()
+        self, newest_first: bool = False, at: int | None = None, fields: Sequence[str] = (*CONTEXT,)
     ) -> Iterator[Trace]:
         """Yield decisions, verdicts and opinions, a block at a time; `at` keeps the blocks around a time.
 

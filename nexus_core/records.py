@@ -19,7 +19,8 @@ Records = NDArray[np.void]
 ABSENT = -128
 """The signal of a strategy that has no opinion yet: in warm-up, inactive or faulty. Not the same as 0."""
 
-LATE_ROW, NO_SIGNAL, NO_DIRECTION, OPPOSITE, SAFETY, SHORTING, SIZE, AMOUNTS, AT_WORK, NO_EDGE, LAYER = range(11)
+LATE_ROW, NO_SIGNAL, NO_DIRECTION, OPPOSITE, SAFETY, SHORTING, SIZE, AMOUNTS = range(8)
+AT_WORK, NO_EDGE, LAYER = range(8, 11)
 """Why the kernel itself ends a decision: the places of `ledger.judge.KERNEL_GATES`."""
 
 LATE = 1
@@ -155,8 +156,8 @@ def contexts(fields: Mapping[str, int]) -> np.dtype[np.void]:
 def decisions(fields: Iterable[str]) -> np.dtype[np.void]:
     """Return the type of a decision in the trace, with these fields of its context."""
     context = np.dtype([(name, "f4") for name in fields])
-    kinds = {name: DECISION[name] for name in DECISION.names or ()} | ({"context": context} if context.names else {})
-    return np.dtype(list(kinds.items()), align=True)
+    kinds = {name: DECISION[name] for name in DECISION.names or ()}
+    return np.dtype([*kinds.items(), *([("context", context)] if context.names else [])], align=True)
 
 
 _LINE = 64

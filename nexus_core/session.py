@@ -290,6 +290,7 @@ def begin(home: Path, assembly: Assembly, block: int | None = None) -> Session:
         "inactive": {each.name: each.reason for each in engine.inactive},
         "gates": _gates(engine),
         "context": engine.chain.noted,
+        "layers": [[name, each.layer, [*each.writes]] for name, each in engine.chain.working],
         "words": engine.chain.words,
         "plugins": {o.key: f"{o.distribution} {o.version}" for o in plugins.offers() if o.key in named},
         "code": assembly.code,

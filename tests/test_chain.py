@@ -450,6 +450,8 @@ def test_a_run_names_the_gate_that_is_missing_and_keeps_its_place(monkeypatch):
 
 SKIPPED, REJECTED, APPROVED = Outcome.SKIPPED, Outcome.REJECTED, Outcome.APPROVED
 LOTS = Instrument("BTC-USD", lot=1)
+
+
 def layer(step, number=4, **facts):
     """Return a layer of the market pass with this step."""
     return type("Made", (Layer,), {"layer": number, "step": staticmethod(step), **facts})()

@@ -194,7 +194,8 @@ def test_how_many_market_gates_each_reason_has_asked():
     asked = dict(zip([place.name for place in chain.places], chain.asked.tolist(), strict=True))
     assert asked == {
         "late": 1, "has-signal": 1, "direction": 2, "opposite": 4, "safety-mode": 4, "shorting": 4, "size": 4,
-        "amounts": 4, "entry-at-work": 4, "no-edge": 4, "layer-at-work": 1, "layer-1": 1, "layer-3": 2, "layer-4": 3, "layer-5": 4,
+        "amounts": 4, "entry-at-work": 4, "no-edge": 4, "layer-at-work": 1,
+        "layer-1": 1, "layer-3": 2, "layer-4": 3, "layer-5": 4,
     }  # fmt: skip
 
 

@@ -378,7 +378,12 @@ def notional(whole):
 
 def kelly(chance, needed=1 / 3, most=0.1, **more):
     """Return a stake by Kelly's rule, with a stop of 2 % and a target of 4 %."""
-    odds = {"stop_loss": to_units("0.02"), "take_profit": to_units("0.04"), "chance": chance, "needed": needed}
+    odds = {
+        "stop_loss": to_units("0.02"),
+        "take_profit": to_units("0.04"),
+        "chance": chance,
+        "needed": needed,
+    }
     return {"sizing": judge.KELLY, "risk_fraction": 0.02, "max_position": most, **odds, **more}
 
 
@@ -419,7 +424,7 @@ def fraction(risk, most):
         (kelly(0.7), {"price": "50", "scale": 0.5}, "100"),
         (kelly(1 / 3), {"price": "50"}, "0"),
         (kelly(0.3), {"price": "50"}, "0"),
-        # with costs of 0.2 % odds are 3.8 to 2.2; (0.5 x 38/22 - 0.5) / (38/22) = 0.2105..., a quarter 5.263 %
+        # with costs of 0.2 % the odds b are 3.8 to 2.2; (b / 2 - 0.5) / b = 0.2105..., a quarter 5.263 %
         (kelly(0.5, 2.2 / 6, toll=0.002), {"price": "50", "lot": "0.01"}, "105.26"),
         (kelly(2.2 / 6, 2.2 / 6, toll=0.002), {"price": "50"}, "0"),
         # nothing is known of the chance: the risk is fixed

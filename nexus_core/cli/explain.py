@@ -18,6 +18,7 @@ from nexus_core.upkeep import homes
 app = output.command()
 
 _NAMES = {1: "quality", 2: "signals", 3: "selection", 4: "aggregation", 5: "routing", 6: "risk"}
+_WIDE, _UNDER = "   ", " " * 17
 _GATE = ("gate", "layer", "refuses")
 _SIGNALS = {ABSENT: "ABSENT", **{each.value: each.name for each in types.SignalType}}
 _SIGNS = {"above": ("<=", ">"), "from": ("<", ">="), "below": (">=", "<")}
@@ -93,11 +94,9 @@ def _described(found: Any, facts: dict[str, Any]) -> dict[str, Any]:
         "mode": types.Mode(int(one["mode"])).name,
         "equity": int(one["equity"]) / UNIT,
         "order": types.order_name(symbol, ts, order) if order else None,
-        "signals": [
-            {"strategy": facts["strategies"][each["strategy"]], "signal": _SIGNALS[each["signal"]]}
-            | {"score": float(each["score"]), **_worth(each, facts)}
-            for each in opinions
-        ],
+        "signals": _parts(opinions, facts),
+        "context": _context(one, facts),
+        "layers": facts.get("layers", []),
         "verdicts": [
             gates[each["gate"]]
             | {"value": float(each["value"]), "limit": float(each["limit"]), "passed": bool(each["passed"])}
@@ -106,11 +105,36 @@ def _described(found: Any, facts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _parts(opinions: Any, facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return each strategy's signal, what it was worth, and its part in what they say together."""
+    least, signals = facts["settings"]["risk"]["min_confidence"], list[dict[str, Any]]()
+    for each in opinions:
+        said = {"strategy": facts["strategies"][each["strategy"]], "signal": _SIGNALS[each["signal"]]}
+        said |= {"score": float(each["score"]), **_worth(each, facts)}
+        signals.append(said | {"weight": None if np.isnan(each["weight"]) else float(each["weight"])})
+    counted = [max(each["confidence"], 0.0) * (each["weight"] or 0.0) for each in signals]
+    for each, own in zip(signals, counted, strict=True):
+        each["kept"] = each["signal"] != "ABSENT" and each["confidence"] >= least
+        own *= types.SignalType[each["signal"]] if each["kept"] else 0
+        total = sum(c for c, one in zip(counted, signals, strict=True) if one["confidence"] >= least)
+        each["part"] = own / total if each["kept"] and total else None
+    return signals
+
+
+def _context(one: Any, facts: dict[str, Any]) -> dict[str, Any]:
+    """Return what was known of the market, a number or a word for each field; None where it was not known."""
+    found, words = dict[str, Any](), facts.get("words", {})
+    for name in facts.get("context", ()):
+        value = float(one["context"][name])
+        found[name] = None if np.isnan(value) else words[name][int(value)] if name in words else value
+    return found
+
+
 def _worth(each: Any, facts: dict[str, Any]) -> dict[str, Any]:
     """Return what an opinion's score was worth, by the table that the run was given."""
     table = facts.get("calibration", {}).get(facts["strategies"][each["strategy"]])
     if table is None or each["signal"] == ABSENT:
-        return {"calibrated": table is not None}
+        return {"calibrated": table is not None, "confidence": float(each["score"])}
     return {"calibrated": True, **Table(table).said(float(each["score"]))}
 
 
@@ -122,25 +146,42 @@ def _text(data: dict[str, Any]) -> list[str]:
     lines = [f"{data['outcome']}  {data['symbol']}  {data['time']}  {ended}"]
     for layer, name in _NAMES.items():
         said = [_verdict(each) for each in data["verdicts"] if each["layer"] == layer]
-        if layer == 2:
-            said = [_signal(each) for each in data["signals"]]
         if data["layer"] == layer and not any(data["ended_by"] in each for each in said):
             said.append(f"{data['ended_by']} {data['value']:.4g} against {data['limit']:.4g}")
         unasked = "not reached" if data["layer"] is not None and layer > data["layer"] else "no gate"
-        lines.append(f"  {layer} {name:<13}{'   '.join(said) or unasked}")
+        signals = [_signal(each) for each in data["signals"]] if layer == 2 else []
+        first, *rest = [*signals, *([_WIDE.join(said)] if said else []), *_worked_out(layer, data)] or [unasked]
+        lines += [f"  {layer} {name:<13}{first}", *(f"{_UNDER}{each}" for each in rest)]
     if data["order"]:
         lines.append(f"  order {data['order']}")
     return [*lines, f"  mode {data['mode']}, equity {data['equity']:,.2f}"]
+
+
+def _worked_out(layer: int, data: dict[str, Any]) -> list[str]:
+    """Return a line for each layer at work there: what it made of the row, and by what."""
+    lines = list[str]()
+    for name, number, fields in data["layers"] if layer <= (data["layer"] or layer) else ():
+        known = {each: data["context"].get(each) for each in fields if number == layer}
+        said = [f"{each} {_shown(value)}" for each, value in known.items() if value is not None]
+        lines += [f"({name}, by rule) {', '.join(said)}"] if said else []
+    return lines
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _signal(each: dict[str, Any]) -> str:
     said = f"{each['strategy']} {each['signal']}"
     if each["signal"] == "ABSENT":
         return said
-    if not each["calibrated"]:
-        return f"{said} score {each['score']:.2f} (uncalibrated)"
-    worth = f"confidence {each['confidence']:.2f}, right {each['p_right']:.2f}"
-    return f"{said} score {each['score']:.2f}, {worth} [{each['low']:.2f} {each['high']:.2f}]"
+    said += f" score {each['score']:.2f}"
+    if each["calibrated"]:
+        said += f", confidence {each['confidence']:.2f}, right {each['p_right']:.2f}"
+        said += f" [{each['low']:.2f} {each['high']:.2f}]"
+    said += "" if each["calibrated"] else " (uncalibrated)"
+    part = "" if each["part"] is None else f", weight {each['weight']:.2f}, part {each['part']:+.2f}"
+    return f"{said}{part}{'' if each['kept'] else ', not kept'}"
 
 
 def _verdict(each: dict[str, Any]) -> str:

@@ -8,10 +8,16 @@ import numpy as np
 
 from nexus_core.compile import step
 from nexus_core.records import (
-    AMOUNTS, AT_WORK, LATE_ROW, LAYER, NO_DIRECTION, NO_EDGE, NO_SIGNAL, OPPOSITE, SAFETY, SHORTING, SIZE, UNIT,
+    AMOUNTS,
+    AT_WORK,
+    NO_EDGE,
+    SAFETY,
+    SHORTING,
+    SIZE,
+    UNIT,
     layout,
 )  # fmt: skip
-from nexus_core.steps.exact import LARGEST, fits, on_tick, product, round_down, units
+from nexus_core.steps.exact import LARGEST, fits, on_tick, product, round_down
 from nexus_core.types import Mode
 
 NORMAL, PAUSED, REDUCED, EMERGENCY = map(int, Mode)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from nexus_core import compile
+from nexus_core import compile, records
 from nexus_core.compile import step
 from nexus_core.ledger import judge, orders
 from nexus_core.ledger.orders import fold
@@ -185,8 +185,8 @@ _WATCH = """
 
 _PASS = """
 def entry(rows, order, at, directions, confidences, reasons, values, limits, market, bounds, asked,
-          signals, scores, weights, contexts, layer_states, accounts, positions, orders, instruments, all_given,
-          told, layers, events, decisions, verdicts, opinions, used):
+          signals, scores, weights, contexts, layer_states, accounts, positions, orders, instruments,
+          all_given, told, layers, events, decisions, verdicts, opinions, used):
     account = accounts[0]
     given = all_given[0]
     rules = given.rules
@@ -297,8 +297,8 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
                     work.side = direction
                     work.kind = MARKET
                     toll = 2.0 * (slippage(row, work, costs.slippage) + fee(row, work, account, costs.fee))
-                begin(rules, account, position, instrument, proposal, direction, context, confidences[i], toll,
-                      reversing)
+                begin(rules, account, position, instrument, proposal, direction, context, confidences[i],
+                      toll, reversing)
 {early}
                 proposal.price = units(row.close){layer}
                 reason = propose(rules, account, position, instrument, proposal)
@@ -370,7 +370,7 @@ def build(
     )
     named = set(re.findall(r"\w+", text))
     bindings: dict[str, Any] = {f"gate_{k}": guarded(gate.step) for k, gate in enumerate(gates)}
-    for room in (orders, judge, words):
+    for room in (records, orders, judge, words):
         bindings |= {name: value for name, value in vars(room).items() if name in named}
     # after the rooms: REJECTED is an order's state there, and an outcome in the pass
     bindings |= {"fee": fee.step, "slippage": slippage.step, "np": np, "TURNS": TURNS, "ROOM": ROOM}
@@ -391,7 +391,9 @@ _PASSES = {"above": "<=", "from": "<", "below": ">=", "to": ">"}
 
 def _gate(k: int, gate: GateStep) -> str:
     half = " * (0.5 if account.mode == REDUCED else 1.0)" if gate.halves else ""
-    value = f"context.{gate.reads}" if gate.reads else f"gate_{k}(row, account, position, proposal, gates.g{k})"
+    value = (
+        f"context.{gate.reads}" if gate.reads else f"gate_{k}(row, account, position, proposal, gates.g{k})"
+    )
     more = ">" if gate.refuses in ("below", "to") else "<"
     bound = _BOUND.format(field=gate.bound, more=more) if gate.bound else ""
     sign = _PASSES[gate.refuses]

@@ -1,8 +1,8 @@
 """The loops of the market pass, made for the layers and gates of a run.
 
-`watching` takes every row, symbol by symbol, through what the layers remember. `judging` takes the rows in the
-order of time through layers and gates until one refuses. Between two gates in plain Python, which are asked
-for whole columns, lies one loop; without such gates there is one.
+`watching` takes every row, symbol by symbol, through what the layers remember. `judging` takes the rows in
+the order of time through layers and gates until one refuses. Between two gates in plain Python, which are
+asked for whole columns, lies one loop; without such gates there is one.
 """
 
 from __future__ import annotations
@@ -151,7 +151,9 @@ def cleared(fields: Mapping[str, int], depth: int) -> str:
     """Return the lines that make a context's fields unknown, and the kernel's own as they begin."""
     begin = {"direction": "0.0", "lean": "0.0", "hold": "0.0", "confidence": "0.0", "scale": "1.0"}
     pad = "\n" + " " * depth
-    lines = [f"{pad}context.{name} = {begin.get(name, 'np.nan')}" for name, size in fields.items() if size == 1]
+    lines = [
+        f"{pad}context.{name} = {begin.get(name, 'np.nan')}" for name, size in fields.items() if size == 1
+    ]
     arrays = [f"{pad}context.{name}[:] = np.nan" for name, size in fields.items() if size > 1]
     return "".join([*lines, *arrays])
 
@@ -161,7 +163,9 @@ def watching(watches: Mapping[int, compile.Step], fields: Mapping[str, int]) -> 
     text = _WATCH.format(
         states="".join(f", states_{k}" for k in watches),
         clear=cleared(fields, 12),
-        calls="".join(f"\n            watch_{k}(row, context, states_{k}[symbol], params.l{k})" for k in watches),
+        calls="".join(
+            f"\n            watch_{k}(row, context, states_{k}[symbol], params.l{k})" for k in watches
+        ),
     )
     return compile.entry("watch", text, {"np": np, **{f"watch_{k}": each for k, each in watches.items()}})
 
@@ -178,7 +182,9 @@ def gate(g: int, number: int, refuses: str, reads: str, bound: str) -> str:
     )
 
 
-def judging(turns: Sequence[str | int], steps: Mapping[int, compile.Step], clear: str, begins: bool) -> compile.Step:
+def judging(
+    turns: Sequence[str | int], steps: Mapping[int, compile.Step], clear: str, begins: bool
+) -> compile.Step:
     """Return a loop over rows in the order of time; a number among the `turns` is a layer's place.
 
     `clear` are lines that begin a row; the first loop also takes what became known with a row.

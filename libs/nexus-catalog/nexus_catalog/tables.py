@@ -16,11 +16,12 @@ import numpy as np
 import pyarrow as pa
 from attrs import frozen
 
+from nexus_catalog import checks
 from nexus_catalog.columns import FIELDS, NEEDED, mapped, used
 from nexus_catalog.pieces import Piece, opened
 from nexus_catalog.times import Clock, Problem, cast_each, filled
 from nexus_core.errors import ConfigError, DataError, hint
-from nexus_core.market import checks, sessions
+from nexus_core.market import sessions
 from nexus_core.market.events import BACK, BUY, EVENT, LAST, QUOTE, SELL, TRADE
 from nexus_core.records import ROW, Records, empty
 
@@ -66,7 +67,7 @@ class Facts:
     odd: dict[str, int]
     """How many of those kept were odd, for each fault."""
     quality: float
-    """The score of `nexus_core.market.checks.score` after the last row."""
+    """The score of `nexus_catalog.checks.score` after the last row."""
 
 
 def read(

@@ -8,10 +8,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from nexus_catalog import checks
 
 from nexus_app_data.quality import DAY, Quality
 from nexus_core.errors import DataError
-from nexus_core.market import checks
 from nexus_core.market.events import BUY, QUOTE, TRADE
 from nexus_core.types import iso
 

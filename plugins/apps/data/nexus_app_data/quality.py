@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from nexus_catalog import checks
 
-from nexus_core.market import checks
 from nexus_core.market.sessions import OUTSIDE
 from nexus_core.types import iso
 

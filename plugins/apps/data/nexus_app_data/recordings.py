@@ -192,7 +192,7 @@ class Incoming:
             yield {"fault": name, "count": count, "refused": refused, "at": at, "meaning": meaning}
 
     def _odd_events(self) -> Iterator[dict[str, Any]]:
-        from nexus_core.market import checks
+        from nexus_catalog import checks
 
         known = {each.name: each for each in checks.FAULTS}
         for quality in self.qualities:

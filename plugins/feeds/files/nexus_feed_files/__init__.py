@@ -83,7 +83,8 @@ class Files(Feed):
 
     def warm(self) -> None:
         """Compile what checks rows, or load it from the cache."""
-        from nexus_core.market import checks
+        from nexus_catalog import checks
+
         from nexus_core.records import ROW, empty
 
         checks.check(empty(ROW, 1), checks.states())

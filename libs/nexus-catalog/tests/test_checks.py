@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nexus_catalog import checks
 
 from nexus_core.errors import ConfigError
-from nexus_core.market import checks
 from nexus_core.market.events import BACK, BUY, EVENT, LAST, LEVEL, QUOTE, SELL, TRADE
 from nexus_core.steps.plain import log
 from nexus_core.testing import MINUTE, rows
