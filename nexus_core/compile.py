@@ -175,6 +175,8 @@ def _numba() -> Any:
     # one it calls, another's that was compiled elsewhere for other records, and write beside its own
     record: Any = numba.types.Record
     record.mangling_args = property(lambda r: ("R", (hashlib.sha256(r.name.encode()).hexdigest(),)))
+    # nor is a record taken for another that begins alike
+    record.can_convert_to = lambda *_: None
     return numba
 
 

@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nexus_core import journal as journals
+from nexus_core import records
 from nexus_core.errors import JournalError
 from nexus_core.journal import (
     FILE,
@@ -34,9 +35,10 @@ from nexus_core.journal import (
     set_aside,
     unpack,
 )
-from nexus_core.records import DECISION, EVENT, OPINION, VERDICT, empty
+from nexus_core.records import EVENT, OPINION, VERDICT, empty
 from nexus_core.upkeep.homes import is_going
 
+DECISION = records.decisions(records.CONTEXT)
 ONE_LINE = re.compile(r"[^\n]+")
 
 
