@@ -97,10 +97,8 @@ def find(kind: str, name: str, names: Container[str] = ()) -> Offer:
         raise PluginError(f"{kind}:{name} is blocked by {what}. Take it out of there, or do without it.")
     if len(free) > 1:
         both = " and by ".join(f"{offer.distribution} {offer.version}" for offer in free)
-        raise PluginError(
-            f"{kind}:{name} is offered by {both}. Remove one of them, or block one: "
-            f"--set run.blocked={free[-1].distribution}"
-        )
+        advice = f"Remove one of them, or block one: --set run.blocked={free[-1].distribution}"
+        raise PluginError(f"{kind}:{name} is offered by {both}. {advice}")
     return free[0]
 
 
@@ -143,8 +141,6 @@ def imported(offer: Offer) -> Any:
     except (Exception, SystemExit) as error:
         missing = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
         advice = f"Install what offers {missing}." if missing else "Install it anew, or ask its author."
-        raise PluginError(
-            f"{offer.key} of {offer.distribution} {offer.version} cannot be imported: "
-            f"{type(error).__name__}: {error}. {advice}"
-        ) from error
+        who, why = f"{offer.key} of {offer.distribution} {offer.version}", f"{type(error).__name__}: {error}"
+        raise PluginError(f"{who} cannot be imported: {why}. {advice}") from error
     return manager.driver
