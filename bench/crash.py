@@ -24,9 +24,9 @@ from nexus_core.engine import assemble
 from nexus_core.journal import FILE, Batch, Journal
 from nexus_core.ledger.orders import APPROVAL
 from nexus_core.records import EVENT, Records, empty
-from nexus_core.session import portfolio
 from nexus_core.types import Instrument, to_units
 from nexus_core.upkeep import recovery
+from nexus_core.upkeep.recovery import portfolio
 
 BLOCK = 16
 

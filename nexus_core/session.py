@@ -18,12 +18,11 @@ from nexus_core import journal as journals
 from nexus_core import plugins, runs, safety
 from nexus_core.engine import SECOND, Assembly, Engine
 from nexus_core.journal import Batch, Commit, Input, Journal
-from nexus_core.ledger.orders import FILL
 from nexus_core.market.blocks import Block
 from nexus_core.news import News
 from nexus_core.records import Records
 from nexus_core.safety import Control, as_events
-from nexus_core.types import Instrument, Mode, Outcome, half_even
+from nexus_core.types import Mode, Outcome
 from nexus_core.watch import watched
 
 OnCommit = Callable[[Batch], None]
@@ -183,18 +182,6 @@ def gates(engine: Engine) -> list[list[Any]]:
 def _copied(records: Records) -> Records:
     # byte by byte: numpy would leave what lies between the fields to chance
     return np.frombuffer(records.tobytes(), records.dtype)
-
-
-def portfolio(events: Records, capital: int, instruments: Sequence[Instrument]) -> tuple[int, list[int]]:
-    """Add up the fills of a journal: cash in units, and the quantity of each symbol."""
-    fills = events[events["kind"] == FILL]
-    held = [0] * len(instruments)
-    cash = capital
-    rows: list[tuple[int, int, int, int, int]] = fills[["symbol", "side", "qty", "price", "fee"]].tolist()
-    for symbol, side, qty, price, fee in rows:
-        held[symbol] += side * qty
-        cash -= side * half_even(price * qty * instruments[symbol].multiplier) + fee
-    return cash, held
 
 
 def begin(home: Path, assembly: Assembly, block: int | None = None) -> Session:

@@ -25,9 +25,9 @@ from nexus_core.errors import JournalError
 from nexus_core.journal import FILE, DamagedError, Journal
 from nexus_core.ledger.orders import APPROVAL, FILL, MODE
 from nexus_core.records import EVENT, empty
-from nexus_core.session import portfolio
 from nexus_core.types import Instrument, Mode, Outcome, to_units
 from nexus_core.upkeep import homes, recovery
+from nexus_core.upkeep.recovery import portfolio
 
 BARS = 900 if JIT else 200
 """Blocks of 16 ticks end at 16, 32, 48, 60 (an epoch ends), 76, 92, 97 (a chunk ends), 113, and so on."""

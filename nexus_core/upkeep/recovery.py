@@ -15,11 +15,12 @@ from nexus_core.config import Settings
 from nexus_core.engine import Assembly, Engine, assemble
 from nexus_core.errors import JournalError
 from nexus_core.journal import Commit, DamagedError
+from nexus_core.ledger.orders import FILL
 from nexus_core.market.blocks import Block
 from nexus_core.records import EVENT, Records
-from nexus_core.session import Session, gates, opened, portfolio
+from nexus_core.session import Session, gates, opened
 from nexus_core.strategy import QUARANTINE
-from nexus_core.types import to_units
+from nexus_core.types import Instrument, half_even, to_units
 
 GO_ON = "Go on with the versions in the run's manifest, or begin a new run."
 
@@ -94,6 +95,18 @@ def changed(folder: Path, assembly: Assembly) -> str:
     facts, code = runs.manifest(folder), assembly.code
     names = [name for name in {**facts["code"], **code} if facts["code"].get(name) != code.get(name)]
     return f"{', '.join(sorted(names))} changed since the run began. {GO_ON}" if names else ""
+
+
+def portfolio(events: Records, capital: int, instruments: Sequence[Instrument]) -> tuple[int, list[int]]:
+    """Add up the fills of a journal: cash in units, and the quantity of each symbol."""
+    fills = events[events["kind"] == FILL]
+    held = [0] * len(instruments)
+    cash = capital
+    rows: list[tuple[int, int, int, int, int]] = fills[["symbol", "side", "qty", "price", "fee"]].tolist()
+    for symbol, side, qty, price, fee in rows:
+        held[symbol] += side * qty
+        cash -= side * half_even(price * qty * instruments[symbol].multiplier) + fee
+    return cash, held
 
 
 def _again(session: Session, engine: Engine, end: int) -> Iterator[tuple[Block, Records]]:
