@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nexus_core import journal as journals
-from nexus_core import log, runs
+from nexus_core import journal, log, runs
 from nexus_core.config import Settings
 from nexus_core.engine import Assembly, Engine, assemble
 from nexus_core.errors import JournalError
@@ -47,7 +46,7 @@ def resume(folder: Path, block: int | None, progress: Callable[[str], None]) -> 
         assembly = assemble(settings, known=known)
         if text := changed(folder, assembly):
             raise JournalError(f"{error} It cannot be played again as it was: {text}") from error
-        aside = journals.set_aside(folder)
+        aside = journal.set_aside(folder)
         log.warning("%s It is kept as %s; the run is played again from its first row.", error, aside.name)
         assembly.warm(progress)
         return opened(folder, assembly, block)
@@ -55,18 +54,18 @@ def resume(folder: Path, block: int | None, progress: Callable[[str], None]) -> 
 
 def restore(session: Session) -> None:
     """Bring a session's engine to where its journal ends, and prove that it is there."""
-    folder, engine, journal = session.folder, session.engine, session.journal
-    journal.check()
+    folder, engine, book = session.folder, session.engine, session.journal
+    book.check()
     if runs.manifest(folder)["gates"] != gates(engine):
         raise JournalError(f"{folder.name}: has other gates now than when it began. {GO_ON}")
-    last, saved = journal.last(), journal.snapshot()
+    last, saved = book.last(), book.snapshot()
     if last is None:
         if session.reached and (text := changed(folder, session.assembly)):
             raise JournalError(f"{folder.name}: nothing is left of its journal, and {text}")
         return
     if saved is not None:
         tick, state = saved
-        foreign = journals.unpack(state, engine.states())
+        foreign = journal.unpack(state, engine.states())
         _rebuild(session, foreign, tick, last)
         engine.tick = tick
         if foreign:
@@ -77,7 +76,7 @@ def restore(session: Session) -> None:
         why = changed(folder, session.assembly) or GO_ON
         raise JournalError(f"{folder.name}: {found}. {why}")
     _prove_portfolio(session)
-    for decisions, _, _ in journal.traces():
+    for decisions, _, _ in book.traces():
         session.count(decisions)
 
 

@@ -33,10 +33,9 @@ def rivals(offer: Offer, names: Container[str] = ()) -> list[Offer]:
 def _loaded(offer: Offer, run: Run) -> dict[str, Any]:
     from nexus_core.listeners import Listeners
 
-    said: dict[str, Any] = {"state": "active", "reason": ""}
     known = facts.recall(offer)
-    if known.get("state") == "quarantined":  # that it can be imported is no pardon
-        said = {}
+    held = known.get("state") == "quarantined"  # that it can be imported is no pardon
+    said: dict[str, Any] = {} if held else {"state": "active", "reason": ""}
     try:
         if offer.kind in plugins.LOADED:
             found = plugins.load(offer.kind, offer.name, run.blocked)
