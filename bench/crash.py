@@ -24,8 +24,9 @@ from nexus_core.engine import assemble
 from nexus_core.journal import FILE, Batch, Journal
 from nexus_core.ledger.orders import APPROVAL
 from nexus_core.records import EVENT, Records, empty
-from nexus_core.session import portfolio
 from nexus_core.types import Instrument, to_units
+from nexus_core.upkeep import recovery
+from nexus_core.upkeep.recovery import portfolio
 
 BLOCK = 16
 
@@ -94,7 +95,7 @@ class Trial:
     def check(self, kind: str, folder: Path, said: list[str], before: Records) -> None:
         """Resume a run, and hold its end against what was acknowledged and against the uninterrupted run."""
         rebuilt = len(list(folder.glob(f"{FILE}.damaged-*[0-9]")))
-        run = session.resume(folder, BLOCK, lambda _: None)
+        run = recovery.resume(folder, BLOCK, lambda _: None)
         rebuilt = len(list(folder.glob(f"{FILE}.damaged-*[0-9]"))) - rebuilt
         run.play(lambda _: None)
         run.close()

@@ -201,6 +201,7 @@ class Assembly:
         engine, chain = self.engine, self.engine.chain
         steps = {f"gate:{chain.places[each.number].name}": each for each in chain.ledger_gates}
         steps |= dict(zip(("fee", "slippage"), self.broker.costs(), strict=True))
+        steps |= {"assessor": chain.assessor} if chain.assessor else {}
         made = {name: state_code(each.step, each.params.dtype, each.params) for name, each in steps.items()}
         made |= {name: code for name, (_, code) in engine.states().items() if code}
         made |= {f"calibration:{name}": table.digest for name, table in engine.known.items()}
@@ -256,7 +257,7 @@ def _first_fault(said: str) -> str:
 def _warn_of_strangers(settings: Settings) -> None:
     run = settings.run
     heard = {each.name for each in plugins.offers() if each.kind == "hooks"}
-    used = {*run.strategies, *settings.risk.gates, run.feed, run.broker, *heard}
+    used = {*run.strategies, *settings.risk.gates, *settings.chain.layers, run.feed, run.broker, *heard}
     for name in sorted(settings.plugins.keys() - used):
         log.warning("plugins.%s: this run uses no plugin of that name.%s", name, hint(name, used))
 
@@ -310,7 +311,7 @@ def _layers(settings: Settings) -> list[tuple[str, Layer]]:
     made = list[tuple[str, Layer]]()
     for name in settings.chain.layers:
         try:
-            made.append((name, _create(settings, "gates", name)))
+            made.append((name, _create(settings, "layers", name)))
         except NotFoundError as error:
             log.warning("%s Until then gates that read what it writes refuse every entry.", error)
     return made

@@ -16,11 +16,9 @@ if TYPE_CHECKING:
     from nexus_core.gates import Gate
     from nexus_core.types import Decision, Fill, Mode, Order, Trade
 
-hookspec = HookspecMarker("nexus")
 hookimpl = HookimplMarker("nexus")
 
 
-@hookspec
 def nexus_gates(settings: Settings) -> Iterable[tuple[str, Gate]]:
     """Return gates to stand in the chain beside those of the settings, each with its name.
 
@@ -30,56 +28,50 @@ def nexus_gates(settings: Settings) -> Iterable[tuple[str, Gate]]:
     return ()
 
 
-@hookspec
 def nexus_start(run: str, settings: Settings) -> None:
     """Take note that a run begins, or goes on."""
 
 
-@hookspec
 def nexus_stop(run: str, finished: bool) -> None:
     """Take note that a run ends: at its market's last tick, or because it was stopped before."""
 
 
-@hookspec
 def nexus_commit(run: str, tick: int, timestamp: int) -> None:
     """Take note that all before this tick is on the disk; the time is its last row's, in nanoseconds UTC."""
 
 
-@hookspec
 def nexus_decision(run: str, decision: Decision) -> None:
     """Take note of a decision, of those that the trace keeps."""
 
 
-@hookspec
 def nexus_order(run: str, order: Order) -> None:
     """Take note that an order was approved, or came into another state other than by a fill."""
 
 
-@hookspec
 def nexus_fill(run: str, fill: Fill) -> None:
     """Take note that an order filled, whole or in part."""
 
 
-@hookspec
 def nexus_trade_closed(run: str, trade: Trade) -> None:
     """Take note that a position came back to nothing, or turned to the other side."""
 
 
-@hookspec
 def nexus_mode(run: str, mode: Mode, why: str) -> None:
     """Take note that the safety mode changed."""
 
 
-@hookspec
 def nexus_quarantine(run: str, strategy: str, why: str) -> None:
     """Take note that a strategy was silenced after too many faults."""
 
 
-@hookspec
 def nexus_alert(run: str, title: str, text: str) -> None:
     """Tell a person, now: of a quarantine, a mode that is not normal, a run that broke off."""
 
 
-@hookspec
 def nexus_result(run: str, result: Mapping[str, Any]) -> None:
     """Take what came of a run, by name, as `nexus run --json` prints it."""
+
+
+# every function of such a name is a hook
+for _hook in [each for name, each in globals().items() if name.startswith("nexus_")]:
+    HookspecMarker("nexus")(_hook)

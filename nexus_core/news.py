@@ -49,8 +49,7 @@ class News:
 
     def told_of(self, events: Records) -> None:
         """Take up fills of before, so that a trade that began there ends with its whole result."""
-        for _ in self._trades(events[events["kind"] == FILL]):
-            pass
+        list(self._trades(events[events["kind"] == FILL]))  # those that closed there were told of then
 
     def tell(self, batch: Batch) -> None:
         """Tell of one commit to whoever listens."""
@@ -151,5 +150,4 @@ class News:
             if after and closing < qty:
                 opened = self._open.setdefault(s, [ts, 0, 0, 0])
                 opened[1] = max(opened[1], abs(after))
-                if closing:
-                    opened[2] -= side * (notional - mine)
+                opened[2] -= side * (notional - mine)

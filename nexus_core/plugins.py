@@ -19,15 +19,19 @@ from attrs import field, frozen
 from nexus_core import API
 from nexus_core.errors import NotFoundError, PluginError, hint
 
-KINDS = ("strategies", "gates", "feeds", "brokers", "features", "commands", "hooks")
+KINDS = ("strategies", "gates", "layers", "feeds", "brokers", "features", "commands", "hooks")
 ONLY = "NEXUS_PLUGINS"
 
 SINGULAR: dict[str, str] = dict(
-    zip(KINDS, ("strategy", "gate", "feed", "broker", "features", "command", "listener"), strict=True)
+    zip(
+        KINDS, ("strategy", "gate", "layer", "feed", "broker", "features", "command", "listener"), strict=True
+    )
 )
 """One of each kind, as distributions and commands name it."""
 
-LOADED: dict[str, str] = dict(zip(KINDS, ("Strategy", "Gate", "Feed", "Broker", "FeatureSet"), strict=False))
+LOADED: dict[str, str] = dict(
+    zip(KINDS, ("Strategy", "Gate", "Layer", "Feed", "Broker", "FeatureSet"), strict=False)
+)
 """The kinds whose plugins are classes, each with the class they derive from."""
 
 
@@ -97,10 +101,8 @@ def find(kind: str, name: str, names: Container[str] = ()) -> Offer:
         raise PluginError(f"{kind}:{name} is blocked by {what}. Take it out of there, or do without it.")
     if len(free) > 1:
         both = " and by ".join(f"{offer.distribution} {offer.version}" for offer in free)
-        raise PluginError(
-            f"{kind}:{name} is offered by {both}. Remove one of them, or block one: "
-            f"--set run.blocked={free[-1].distribution}"
-        )
+        advice = f"Remove one of them, or block one: --set run.blocked={free[-1].distribution}"
+        raise PluginError(f"{kind}:{name} is offered by {both}. {advice}")
     return free[0]
 
 
@@ -143,8 +145,6 @@ def imported(offer: Offer) -> Any:
     except (Exception, SystemExit) as error:
         missing = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
         advice = f"Install what offers {missing}." if missing else "Install it anew, or ask its author."
-        raise PluginError(
-            f"{offer.key} of {offer.distribution} {offer.version} cannot be imported: "
-            f"{type(error).__name__}: {error}. {advice}"
-        ) from error
+        who, why = f"{offer.key} of {offer.distribution} {offer.version}", f"{type(error).__name__}: {error}"
+        raise PluginError(f"{who} cannot be imported: {why}. {advice}") from error
     return manager.driver

@@ -48,18 +48,16 @@ class Ward:
     notices: list[Notice] = field(factory=list[Notice], init=False)
     """What came about and is not journalled yet; whoever journals it clears the list."""
     _told: set[tuple[str, str]] = field(factory=set[tuple[str, str]], init=False)
-    _since: Any = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         book = record(since=0, recent=np.full(self.rules.faults, _LONG_AGO))
         self.books = np.repeat(np.array([book]), len(self.loops))
-        self._since = self.books["since"]
 
     def run(self, block: Block, columns: Judged) -> None:
         """Take a block through every strategy; write a signal and a score for each of its rows."""
         for k, loop in enumerate(self.loops):
             signals, scores = columns.signals[k], columns.scores[k]
-            if self._since[k]:
+            if self.books["since"][k]:
                 _silence(block.order, signals, scores)
             elif not isinstance(loop, WindowLoop):
                 self._at_once(k, block, signals, scores)
@@ -71,12 +69,14 @@ class Ward:
 
     def silent(self) -> dict[str, str]:
         """Return who is in quarantine, and since when."""
-        return {loop.name: iso(ts) for loop, ts in zip(self.loops, self._since, strict=True) if ts}
+        books = zip(self.loops, self.books["since"], strict=True)
+        return {loop.name: iso(since) for loop, since in books if since}
 
     def guard(self) -> None:
         """Drop from now on the answers of plain Python that take too long."""
-        for each in self._plain():
-            each.guard = Guard(self.rules.budget)
+        for each in self.loops:
+            if isinstance(each, WindowLoop):
+                each.guard = Guard(self.rules.budget)
 
     def tell(self, events: Records) -> None:
         """Take what was told about strategies: a release, or a row whose answer came too late."""
@@ -87,9 +87,6 @@ class Ward:
                 self.books[event["reason"]] = 0, _LONG_AGO
             elif event["kind"] == OVERRUN and isinstance(loop, WindowLoop):
                 loop.late[int(event["symbol"]), int(event["ts"])] = bool(event["state"])
-
-    def _plain(self) -> list[WindowLoop]:
-        return [each for each in self.loops if isinstance(each, WindowLoop)]
 
     # -- one strategy over one block --------------------------------------------------------------
 

@@ -28,9 +28,8 @@ def create(folder: Path, manifest: Mapping[str, Any]) -> Path:
         except FileExistsError:
             continue
         except OSError as error:
-            raise JournalError(
-                f"{folder}: a run cannot be made there ({error.strerror}). Name another folder with --out."
-            ) from error
+            what = f"{folder}: a run cannot be made there ({error.strerror})"
+            raise JournalError(f"{what}. Name another folder with --out.") from error
         return folder / name
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 import time
@@ -16,26 +15,20 @@ import numpy as np
 from attrs import Factory, define, field
 
 from nexus_core import journal as journals
-from nexus_core import log, plugins, runs, safety
-from nexus_core.config import Settings
-from nexus_core.engine import SECOND, Assembly, Engine, assemble
-from nexus_core.errors import JournalError
-from nexus_core.journal import Batch, Commit, DamagedError, Input, Journal
-from nexus_core.ledger.orders import FILL
+from nexus_core import plugins, runs, safety
+from nexus_core.engine import SECOND, Assembly, Engine
+from nexus_core.journal import Batch, Commit, Input, Journal
 from nexus_core.market.blocks import Block
 from nexus_core.news import News
-from nexus_core.records import EVENT, Records
+from nexus_core.records import Records
 from nexus_core.safety import Control, as_events
-from nexus_core.strategy import QUARANTINE
-from nexus_core.types import Instrument, Mode, Outcome, half_even, to_units
+from nexus_core.types import Mode, Outcome
 from nexus_core.watch import watched
 
 OnCommit = Callable[[Batch], None]
 
 NAP = 0.1
 """Seconds."""
-
-GO_ON = "Go on with the versions in the run's manifest, or begin a new run."
 
 
 @define
@@ -80,7 +73,7 @@ class Session:
             self.news.told_of(self.journal.events())
         told.call("nexus_start", run=self.folder.name, settings=self.assembly.settings)
         with self._stop_on_signals(), self._farewell():
-            for number, block in enumerate(self._watched(self._blocks(self.engine, stops)), 1):
+            for number, block in enumerate(self._watched(self.blocks(self.engine, stops)), 1):
                 if speed and number > 1:
                     self._sleep((int(block.times[-1]) - self.engine.time) / SECOND / speed)
                 if self._stopping:
@@ -95,33 +88,7 @@ class Session:
                 self.finished = True
             last, saved = self.journal.last(), self.journal.snapshot()
             if last is not None and (saved is None or saved[0] < last.tick):
-                self._save(last)
-
-    def restore(self) -> None:
-        """Bring the engine to where the journal ends, and prove that it is there."""
-        self.journal.check()
-        if runs.manifest(self.folder)["gates"] != _gates(self.engine):
-            raise JournalError(f"{self.folder.name}: has other gates now than when it began. {GO_ON}")
-        last, saved = self.journal.last(), self.journal.snapshot()
-        if last is None:
-            if self.reached and (text := changed(self.folder, self.assembly)):
-                raise JournalError(f"{self.folder.name}: nothing is left of its journal, and {text}")
-            return
-        if saved is not None:
-            tick, state = saved
-            foreign = journals.unpack(state, self.engine.states())
-            self._rebuild(foreign, tick, last)
-            self.engine.tick = tick
-            if foreign:
-                self._save(last)
-        self._replay(last)
-        if self.engine.tick != last.tick or self.engine.ledger.run_hash != last.run_hash:
-            found = f"playing again to tick {last.tick} ended at {self.engine.tick} with another run hash"
-            why = changed(self.folder, self.assembly) or GO_ON
-            raise JournalError(f"{self.folder.name}: {found}. {why}")
-        self._prove_portfolio()
-        for decisions, _, _ in self.journal.traces(fields=self.engine.chain.noted):
-            self._count(decisions)
+                self.save(last)
 
     def close(self) -> None:
         """Close the files and give up the run's lock."""
@@ -130,7 +97,8 @@ class Session:
 
     # -- playing ----------------------------------------------------------------------------------
 
-    def _blocks(self, engine: Engine, stops: Sequence[int]) -> Iterator[Block]:
+    def blocks(self, engine: Engine, stops: Sequence[int]) -> Iterator[Block]:
+        """Cut the feed's rows, from an engine's next tick on, into blocks of the session's size."""
         for chunk in self.assembly.feed.chunks(self.assembly.market, engine.tick):
             yield from engine.blocks(chunk, self.block, stops)
 
@@ -158,7 +126,7 @@ class Session:
             if len(written.decisions):
                 parts = _copied(written.decisions), _copied(written.verdicts), _copied(written.opinions)
                 batch.traces.append(parts)
-                self._count(written.decisions)
+                self.count(written.decisions)
         notices = sorted(engine.ward.notices, key=lambda each: each.record["ts"][0])
         said += [(each.record, each.why) for each in notices]
         batch.inputs = [Input(block.tick, record.tobytes(), why) for record, why in said]
@@ -166,11 +134,13 @@ class Session:
         batch.run_hash, batch.decisions = engine.ledger.run_hash, int(engine.ledger.account["decisions"][0])
         return batch
 
-    def _count(self, decisions: Records) -> None:
+    def count(self, decisions: Records) -> None:
+        """Add decisions to the reasons."""
         counted = np.bincount(decisions["reason"][decisions["outcome"] != Outcome.APPROVED] + 1)
         self.reasons.update({n - 1: int(count) for n, count in enumerate(counted) if count})
 
-    def _save(self, last: Commit) -> None:
+    def save(self, last: Commit) -> None:
+        """Write a snapshot, which adds nothing else to the newest commit."""
         state = journals.pack(self.engine.states())
         self.journal.commit(Batch(last.tick, last.ts, last.run_hash, last.decisions, snapshot=state))
 
@@ -203,76 +173,15 @@ class Session:
                 kept.callback(signal.signal, number, signal.signal(number, stop))
             yield
 
-    # -- going on after a crash -------------------------------------------------------------------
 
-    def _replay(self, last: Commit) -> None:
-        for block, told in self._again(self.engine, last.tick):
-            for _ in self.engine.advance(block, told):
-                pass
-        self.engine.ward.notices.clear()
-
-    def _again(self, engine: Engine, end: int) -> Iterator[tuple[Block, Records]]:
-        """Cut an engine's blocks up to a tick as they were; yield each with what it was told."""
-        told: dict[int, list[bytes]] = {}
-        for each in self.journal.inputs():
-            told.setdefault(each.tick, []).append(each.record)
-        for block in self._blocks(engine, sorted({*told, end})):
-            if block.tick >= end:
-                return
-            events = np.frombuffer(b"".join(told.get(block.tick, [])), EVENT).copy()
-            # faults are found again: a quarantine needs no telling
-            yield block, events[events["kind"] != QUARANTINE]
-
-    def _rebuild(self, foreign: Sequence[str], tick: int, last: Commit) -> None:
-        opaque = [k for k, loop in enumerate(self.engine.loops) if loop.opaque]
-        names = ", ".join(foreign)
-        if foreign and (tick != last.tick or any(":" not in name for name in foreign)):
-            old = f"{last.tick - tick} ticks after it were decided by the old code"
-            what = f"{names} changed since the snapshot, and {old}"
-            raise JournalError(f"{self.folder.name}: {what}. {GO_ON}")
-        if foreign:
-            log.info("%s changed since the snapshot: its state is built again from the first row", names)
-        elif not opaque:
-            return
-        # another engine takes its market pass from the first row
-        scratch = assemble(self.assembly.settings, known=self.assembly.known).engine
-        for block, told in self._again(scratch, tick):
-            scratch.hear(told)
-            scratch.decide(block)
-            scratch.tick = block.tick + len(block.times)
-        built, states = scratch.states(), self.engine.states()
-        for name in foreign:
-            states[name][0][...] = built[name][0]
-        for k in opaque:
-            self.engine.loops[k] = scratch.loops[k]
-
-    def _prove_portfolio(self) -> None:
-        ledger, capital = self.engine.ledger, to_units(self.assembly.settings.risk.capital)
-        found = portfolio(self.journal.events(), capital, self.engine.market.instruments)
-        if found != (int(ledger.account["cash"][0]), ledger.positions["qty"].tolist()):
-            what = "the journal's fills do not add up to the portfolio"
-            raise JournalError(f"{self.folder.name}: {what}. {GO_ON}")
-
-
-def _gates(engine: Engine) -> list[list[Any]]:
+def gates(engine: Engine) -> list[list[Any]]:
+    """Return the gates of an engine's chain as the manifest has them: name, layer, and what each refuses."""
     return [[each.name, each.layer, each.refuses] for each in engine.chain.places]
 
 
 def _copied(records: Records) -> Records:
     # byte by byte: numpy would leave what lies between the fields to chance
     return np.frombuffer(records.tobytes(), records.dtype)
-
-
-def portfolio(events: Records, capital: int, instruments: Sequence[Instrument]) -> tuple[int, list[int]]:
-    """Add up the fills of a journal: cash in units, and the quantity of each symbol."""
-    fills = events[events["kind"] == FILL]
-    held = [0] * len(instruments)
-    cash = capital
-    rows: list[tuple[int, int, int, int, int]] = fills[["symbol", "side", "qty", "price", "fee"]].tolist()
-    for symbol, side, qty, price, fee in rows:
-        held[symbol] += side * qty
-        cash -= side * half_even(price * qty * instruments[symbol].multiplier) + fee
-    return cash, held
 
 
 def begin(home: Path, assembly: Assembly, block: int | None = None) -> Session:
@@ -283,12 +192,13 @@ def begin(home: Path, assembly: Assembly, block: int | None = None) -> Session:
     run, engine = assembly.settings.run, assembly.engine
     named = {f"strategies:{each}" for each in run.strategies} | {f"feeds:{run.feed}", f"brokers:{run.broker}"}
     named |= {f"gates:{each}" for each in assembly.settings.risk.gates}
+    named |= {f"layers:{each}" for each in assembly.settings.chain.layers}
     facts = {
         "settings": assembly.settings.to_dict(),
         "recording": assembly.feed.recording(assembly.market),
         "strategies": [loop.name for loop in engine.loops],
         "inactive": {each.name: each.reason for each in engine.inactive},
-        "gates": _gates(engine),
+        "gates": gates(engine),
         "context": engine.chain.noted,
         "layers": [[name, each.layer, [*each.writes]] for name, each in engine.chain.working],
         "words": engine.chain.words,
@@ -296,47 +206,18 @@ def begin(home: Path, assembly: Assembly, block: int | None = None) -> Session:
         "code": assembly.code,
         "calibration": assembly.known,
     }
-    return _opened(runs.create(home, facts), assembly, block)
+    return opened(runs.create(home, facts), assembly, block)
 
 
-def resume(folder: Path, block: int | None, progress: Callable[[str], None]) -> Session:
-    """Open a run that was left, and bring it to where its journal ends.
+def opened(folder: Path, assembly: Assembly, block: int | None = None) -> Session:
+    """Put a session on the folder of a run, as it was before its first row.
 
-    On paper all of a run can be played again from its rows and requests. So a journal that was damaged is
-    put aside, and written anew from the first row.
+    `block` is how many ticks are decided at once; without it, what the settings say.
     """
-    facts = runs.manifest(folder)
-    settings, known = Settings.from_dict(facts["settings"]), facts.get("calibration", {})
-    assembly = assemble(settings, known=known)
-    if facts["recording"] != json.loads(json.dumps(assembly.feed.recording(assembly.market))):
-        raise JournalError(f"{folder.name}: the feed's rows changed since the run began. {GO_ON}")
-    assembly.warm(progress)
-    try:
-        return _opened(folder, assembly, block, restored=True)
-    except DamagedError as error:
-        assembly = assemble(settings, known=known)
-        if text := changed(folder, assembly):
-            raise JournalError(f"{error} It cannot be played again as it was: {text}") from error
-        aside = journals.set_aside(folder)
-        log.warning("%s It is kept as %s; the run is played again from its first row.", error, aside.name)
-        assembly.warm(progress)
-        return _opened(folder, assembly, block)
-
-
-def _opened(folder: Path, assembly: Assembly, block: int | None, restored: bool = False) -> Session:
-    size = block or assembly.settings.performance.block
-    with ExitStack() as opened:
-        journal = opened.enter_context(Journal(folder, write=True))
-        control = opened.enter_context(closing(Control(folder)))
+    with ExitStack() as kept:
+        journal = kept.enter_context(Journal(folder, write=True))
+        control = kept.enter_context(closing(Control(folder)))
+        size = block or assembly.settings.performance.block
         session = Session(folder, assembly, journal, control, size, journals.reached(folder))
-        if restored:
-            session.restore()
-        opened.pop_all()
+        kept.pop_all()
     return session
-
-
-def changed(folder: Path, assembly: Assembly) -> str:
-    """Return a sentence that names what decides otherwise than when the run began, or an empty one."""
-    facts, code = runs.manifest(folder), assembly.code
-    names = [name for name in {**facts["code"], **code} if facts["code"].get(name) != code.get(name)]
-    return f"{', '.join(sorted(names))} changed since the run began. {GO_ON}" if names else ""

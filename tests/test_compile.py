@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from nexus_core import compile, steps
+from nexus_core.cli.compile import prune
 from nexus_core.errors import NexusError
 from nexus_core.steps import Tool
-from nexus_core.upkeep.cache import prune
 
 # -- a package of somebody else's, run in processes of their own ------------------------------------
 
@@ -165,6 +165,7 @@ def test_without_home_and_with_no_folder_to_write_it_runs_with_one_warning(tiny,
 BITS = """
 import numpy as np
 from nexus_core import compile, steps
+from nexus_core.cli.compile import prune
 from nexus_core.records import ROW
 from nexus_core.market.loops import StrategyLoop
 from nexus_core.strategy import Param, Strategy

@@ -7,6 +7,7 @@ from nexus_core import session
 from nexus_core.config import load
 from nexus_core.engine import assemble
 from nexus_core.journal import Journal
+from nexus_core.upkeep import recovery
 
 TICKS = 120
 LISTENER = """
@@ -94,6 +95,6 @@ def test_killed_and_gone_on_with_it_has_heard_every_event_once(chosen, feed, ram
 
         work = finish(session.begin(ram / "runs", assemble(chosen(feed)), size), kill)
         assert work.engine.tick < whole.engine.tick
-        again = finish(session.resume(work.folder, 16, lambda _: None))
+        again = finish(recovery.resume(work.folder, 16, lambda _: None))
         assert again.finished
         assert written(again) == written(whole)

@@ -22,6 +22,7 @@ from nexus_core.journal import Journal
 from nexus_core.ledger.orders import APPROVAL, FILL, MOVE
 from nexus_core.listeners import HOOKS, Listeners, installed
 from nexus_core.types import Mode, Outcome, from_units, iso
+from nexus_core.upkeep import recovery
 
 BARS = 900 if JIT else 200
 HEAD = "from nexus_core import Gate, Param, hookimpl\ntold = []\n"
@@ -168,7 +169,7 @@ def test_nexus_start(ear, home, chosen):
     work = play(home, chosen())
     assert ear()[1][0] == "nexus_start"
     assert ear("nexus_start") == [{"run": work.folder.name, "settings": chosen()}]
-    session.resume(work.folder, 16, quiet).close()
+    recovery.resume(work.folder, 16, quiet).close()
     assert len(ear("nexus_start")) == 1
 
 
@@ -372,7 +373,7 @@ def test_a_trade_begun_before_a_crash_ends_with_its_whole_result(ear, home, chos
         play(home, chosen(risk__on_opposite=on_opposite), at(commits, kill))
     folder = max(home.iterdir(), key=lambda each: (each / "run.json").stat().st_mtime_ns)
     assert whole.folder != folder
-    work = session.resume(folder, 16, quiet)
+    work = recovery.resume(folder, 16, quiet)
     work.play(quiet)
     work.close()
     trades = [each["trade"] for each in ear("nexus_trade_closed")]
@@ -537,14 +538,14 @@ def test_a_run_with_an_inserted_gate_goes_on_with_it_and_not_without(install, pa
         os.kill(os.getpid(), signal.SIGTERM)
 
     folders = [play(home, chosen(), at(4, stop)).folder for _ in range(2)]
-    again = session.resume(folders[0], 16, quiet)
+    again = recovery.resume(folders[0], 16, quiet)
     again.play(quiet)
     again.close()
     assert hash_of(again) == hash_of(whole)
     (path / "test_gated-1.0.dist-info" / "entry_points.txt").write_text("")
     install("test-other", {"hooks:other": "test_other"}, HEAD)
     with pytest.raises(JournalError):
-        session.resume(folders[1], 16, quiet)
+        recovery.resume(folders[1], 16, quiet)
 
 
 @pytest.mark.parametrize(

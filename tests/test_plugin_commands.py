@@ -25,7 +25,7 @@ from nexus_core.journal import Journal
 from nexus_core.ledger.orders import MODE
 from nexus_core.records import EVENT
 from nexus_core.strategy import RELEASE
-from nexus_core.upkeep import homes, states
+from nexus_core.upkeep import homes, recovery, states
 
 ROOT = Path(__file__).parents[1]
 UV = shutil.which("uv") or shutil.which("uv", path=str(ROOT / ".tools" / "bin"))
@@ -344,7 +344,7 @@ def test_a_release_is_written_down_taken_up_and_lets_the_strategy_speak(nexus, s
     with closing(safety.Control(work.folder)) as control:
         (request,) = control.due(0, waiting=True)
     assert (request.strategy, request.why, request.mode.name) == ("wild", "mended", "NORMAL")
-    again = session.resume(work.folder, 16, lambda _: None)
+    again = recovery.resume(work.folder, 16, lambda _: None)
     again.play(lambda _: None)
     again.close()
     import numpy as np

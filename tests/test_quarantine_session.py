@@ -22,6 +22,7 @@ from nexus_core.journal import FILE, Journal
 from nexus_core.records import ABSENT, EVENT
 from nexus_core.strategy import OVERRUN, QUARANTINE, RELEASE
 from nexus_core.types import Mode
+from nexus_core.upkeep import recovery
 
 BARS = 400 if JIT else 150
 BENCH = Path(__file__).parent.parent / "bench" / "crash.py"
@@ -64,7 +65,7 @@ def finish(work, on_commit=quiet, speed=0.0):
 
 
 def go_on(folder, block=16, on_commit=quiet, speed=0.0):
-    return finish(session.resume(folder, block, quiet), on_commit, speed)
+    return finish(recovery.resume(folder, block, quiet), on_commit, speed)
 
 
 def at(tick, act):
@@ -161,7 +162,7 @@ def test_a_resumed_run_keeps_its_quarantine(home, chosen, end, tick):
     whole = play(home, chosen())
     work = play(home, chosen(performance__snapshot_every=4), 7, at(tick, end))
     since = work.engine.ward.silent()
-    resumed = session.resume(work.folder, 16, quiet)
+    resumed = recovery.resume(work.folder, 16, quiet)
     assert resumed.engine.ward.silent() == since
     assert bool(since) == (tick > 50)
     assert written(finish(resumed)) == written(whole)
@@ -304,7 +305,7 @@ def test_a_classic_strategy_goes_on_with_all_it_remembered(home, chosen, end, ti
     remembers = chosen("remembering", performance__snapshot_every=2)
     whole = play(home, remembers)
     work = play(home, remembers, 16, at(tick, end))
-    again = session.resume(work.folder, 33, quiet)
+    again = recovery.resume(work.folder, 33, quiet)
     assert again.engine.loops[0].strategy.figure == work.engine.loops[0].strategy.figure
     assert written(finish(again)) == written(whole)
     assert int(whole.engine.ledger.account["fills"][0]) > 10
@@ -335,7 +336,7 @@ print(work.folder)
         env={**os.environ, "PYTHONHASHSEED": "77"},
     )
     folder = Path(done.stdout.strip())
-    assert session.changed(folder, assemble(lively)) == ""
+    assert recovery.changed(folder, assemble(lively)) == ""
     assert written(go_on(folder)) == written(play(home, lively))
 
 
@@ -369,7 +370,7 @@ def test_late_answers_in_long_blocks_are_found_again_in_short_ones(home, chosen,
     finish(work, Alarm(shelf, work.engine, at(48, kill)), 1e9)
     assert len(notices(work.folder, OVERRUN)) > 3
     asleep.set()
-    again = session.resume(work.folder, block, quiet)
+    again = recovery.resume(work.folder, block, quiet)
     assert states(again) == states(work)
     assert finish(again).finished
 
@@ -418,7 +419,7 @@ def test_a_run_with_late_answers_is_played_again_as_it_was(
     assert late
     at_the_end = states(work)
     asleep.set()  # the second time it does not sleep at all
-    again = session.resume(work.folder, 16, quiet)
+    again = recovery.resume(work.folder, 16, quiet)
     assert states(again) == at_the_end
     assert again.engine.ledger.run_hash == work.engine.ledger.run_hash
     finish(again)
@@ -431,7 +432,7 @@ def test_a_run_with_late_answers_is_played_again_as_it_was(
     whole = session.Session(
         work.folder, fresh, Journal(work.folder, write=True), safety.Control(work.folder), 64, 0
     )
-    whole._replay(whole.journal.last())
+    recovery.replay(whole, whole.journal.last())
     whole.close()
     assert fresh.engine.ledger.run_hash == wanted
 

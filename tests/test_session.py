@@ -25,9 +25,9 @@ from nexus_core.errors import JournalError
 from nexus_core.journal import FILE, DamagedError, Journal
 from nexus_core.ledger.orders import APPROVAL, FILL, MODE
 from nexus_core.records import EVENT, empty
-from nexus_core.session import portfolio
 from nexus_core.types import Instrument, Mode, Outcome, to_units
-from nexus_core.upkeep import homes
+from nexus_core.upkeep import homes, recovery
+from nexus_core.upkeep.recovery import portfolio
 
 BARS = 900 if JIT else 200
 """Blocks of 16 ticks end at 16, 32, 48, 60 (an epoch ends), 76, 92, 97 (a chunk ends), 113, and so on."""
@@ -69,7 +69,7 @@ def finish(work, on_commit=quiet):
 
 
 def go_on(folder, block=16, on_commit=quiet):
-    return finish(session.resume(folder, block, quiet), on_commit)
+    return finish(recovery.resume(folder, block, quiet), on_commit)
 
 
 def after(commits, act):
@@ -262,7 +262,7 @@ def test_a_run_that_is_going_cannot_go_on_a_second_time(home, chosen):
     home.mkdir()
     work = session.begin(home, assemble(chosen()), 16)
     with pytest.raises(JournalError, match="another process is writing this run"):
-        session.resume(work.folder, 16, quiet)
+        recovery.resume(work.folder, 16, quiet)
     work.close()
 
 
@@ -462,7 +462,7 @@ def test_a_changed_strategy_is_built_again_where_the_snapshot_is_the_end(
     work = play(home, chosen(), 16, after(5, stop))
     before = events_of(work.folder)
     monkeypatch.setattr(shelf.Swing, "step", staticmethod(other_step))
-    again = session.resume(work.folder, 16, quiet)
+    again = recovery.resume(work.folder, 16, quiet)
     assert "strategy:swing changed since the snapshot: its state is built again from the first row" in told
     assert again.engine.tick == 76
     fresh = assemble(chosen())
@@ -490,7 +490,7 @@ def test_a_changed_gate_is_built_again_too(home, chosen, shelf, monkeypatch):
         return np.zeros(len(columns))
 
     monkeypatch.setattr(shelf.Calm, "values", staticmethod(values))
-    again = session.resume(work.folder, 16, quiet)
+    again = recovery.resume(work.folder, 16, quiet)
     states = again.engine.states()["gate:calm"][0]["seen"]
     assert (states % 3 == 0).all()
     assert (states > 180).all()
@@ -612,7 +612,7 @@ def test_portfolio_is_exact_and_rounds_half_to_even(fills, multiplier):
 
 def test_a_portfolio_that_does_not_add_up_is_refused(home, chosen, monkeypatch):
     work = play(home, chosen(), 16, after(5, stop))
-    monkeypatch.setattr(session, "portfolio", lambda *_: (1, [0, 0, 0]))
+    monkeypatch.setattr(recovery, "portfolio", lambda *_: (1, [0, 0, 0]))
     with pytest.raises(JournalError, match=rf"the journal's fills do not add up to the portfolio\. {GO_ON}"):
         go_on(work.folder)
 
@@ -693,7 +693,7 @@ def test_the_manifest_says_what_the_run_is_made_of(home, chosen):
         "ledger",
     } <= set(facts["code"])
     assert (
-        session.changed(
+        recovery.changed(
             work.folder,
             assemble(chosen(run__strategies="swing,bookish", risk__gates="calm,duplicate,nobody")),
         )

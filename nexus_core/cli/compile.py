@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from typing import Annotated
 
@@ -22,7 +23,6 @@ def compile(everything: All = False, config: Config = None, sets: Sets = None, a
     from nexus_core.compile import cache_root
     from nexus_core.engine import assemble
     from nexus_core.upkeep.ahead import compile_ahead
-    from nexus_core.upkeep.cache import prune
 
     given = list(sets or [])
     if everything:
@@ -41,3 +41,14 @@ def compile(everything: All = False, config: Config = None, sets: Sets = None, a
     data = {"compiled": done, "pruned": pruned, "seconds": seconds, "cache": str(cache_root())}
     what = f"compiled {', '.join(done)}" if done else "everything was compiled already"
     show(as_json, data, [f"{what} ({seconds:.1f} s, {cache_root()})"])
+
+
+def prune(days: float = 30.0) -> int:
+    """Delete generated code not loaded for `days`; return how many folders went."""
+    from nexus_core.compile import cache_root
+
+    edge = time.time() - days * 86_400
+    old = [folder for folder in cache_root().iterdir() if folder.is_dir() and folder.stat().st_mtime < edge]
+    for folder in old:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(old)

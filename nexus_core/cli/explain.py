@@ -150,7 +150,9 @@ def _text(data: dict[str, Any]) -> list[str]:
             said.append(f"{data['ended_by']} {data['value']:.4g} against {data['limit']:.4g}")
         unasked = "not reached" if data["layer"] is not None and layer > data["layer"] else "no gate"
         signals = [_signal(each) for each in data["signals"]] if layer == 2 else []
-        first, *rest = [*signals, *([_WIDE.join(said)] if said else []), *_worked_out(layer, data)] or [unasked]
+        first, *rest = [*signals, *([_WIDE.join(said)] if said else []), *_worked_out(layer, data)] or [
+            unasked
+        ]
         lines += [f"  {layer} {name:<13}{first}", *(f"{_UNDER}{each}" for each in rest)]
     if data["order"]:
         lines.append(f"  order {data['order']}")

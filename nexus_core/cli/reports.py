@@ -29,7 +29,7 @@ COLUMNS = ("seq", "time", "event", "order", "what", "quantity", "price", "fee", 
 @app.command()
 def status(run: Run = None, out: Out = None, as_json: Json = False) -> None:
     """Show where a run stands."""
-    from nexus_core.session import portfolio
+    from nexus_core.upkeep.recovery import portfolio
 
     folder = homes.open_run(run, out)
     settings = Settings.from_dict(runs.manifest(folder)["settings"])

@@ -36,6 +36,7 @@ def run(
 ) -> None:
     """Trade a market, on paper by default, and print what came of it."""
     from nexus_core import engine, session
+    from nexus_core.upkeep import recovery
     from nexus_core.upkeep.ahead import compile_ahead
 
     speed, progress = _speed(pace), output.Progress()
@@ -56,7 +57,7 @@ def run(
         text = "--resume goes on with the run's own settings. Leave out those that belong to a new run."
         raise UsageError(text)
     else:
-        work = session.resume(homes.open_run(resume, out), 1 if speed else block, progress)
+        work = recovery.resume(homes.open_run(resume, out), 1 if speed else block, progress)
     try:
         _check_broker(live, work.assembly.broker)
         _play(work, progress, speed, as_json)
@@ -68,7 +69,13 @@ def _check_lock(found: Any, live: bool) -> None:
     path, run, gates = lock.beside(found.path), found.settings.run, found.settings.risk.gates
     if not path.exists():
         return
-    named = {"strategies": run.strategies, "gates": gates, "feeds": [run.feed], "brokers": [run.broker]}
+    named = {
+        "strategies": run.strategies,
+        "gates": gates,
+        "layers": found.settings.chain.layers,
+        "feeds": [run.feed],
+        "brokers": [run.broker],
+    }
     used = {
         each.distribution
         for each in plugins.offers()

@@ -27,10 +27,8 @@ def change(arguments: list[str], links: Path | None = None, alone: bool = False)
     """Install, upgrade or remove, as the arguments of pip say, and renew the lock if there is one."""
     what, line = " ".join(arguments), installer(*arguments)
     if not line:
-        raise PluginError(
-            f"{sys.prefix}: has no pip, and there is no uv to be found. Install one of them; this gives it "
-            f"pip: {sys.executable} -m ensurepip"
-        )
+        advice = f"Install one of them; this gives it pip: {sys.executable} -m ensurepip"
+        raise PluginError(f"{sys.prefix}: has no pip, and there is no uv to be found. {advice}")
     line += ["--find-links", str(links.resolve())] if links else []
     line += ["--no-index"] if alone else []
     if subprocess.run(line, stdout=sys.stderr, check=False).returncode:

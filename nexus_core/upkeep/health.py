@@ -80,8 +80,7 @@ def _runs(out: Path | None) -> Findings:
         yield "runs", "cannot be used as it is", str(error)
         return
     if home.name.startswith("nexus-runs-"):
-        what = f"runs in {home}, which goes with the machine"
-        yield "runs", what, "Set NEXUS_HOME to a folder of yours."
+        yield "runs", f"runs in {home}, which goes with the machine", "Set NEXUS_HOME to a folder of yours."
     free = shutil.disk_usage(home).free
     advice = "" if free > ROOM else "Make room, or name another folder with --out: a journal needs it."
     yield "runs", f"runs in {home}, {free / ROOM:,.1f} GiB free", advice

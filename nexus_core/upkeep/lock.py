@@ -11,7 +11,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
-from importlib.metadata import Distribution, distribution
+from importlib.metadata import PackageNotFoundError, distribution, distributions
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,8 @@ def write(path: Path) -> dict[str, Any]:
     try:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     except OSError as error:
-        raise ConfigError(
-            f"{path}: was not writable: {error.strerror}. Make it so, or lock elsewhere."
-        ) from None
+        advice = "Make it so, or lock elsewhere."
+        raise ConfigError(f"{path}: was not writable: {error.strerror}. {advice}") from None
     return standing
 
 
@@ -66,7 +65,7 @@ def _differences(name: str, locked: dict[str, Any] | None) -> Iterator[str]:
         return
     try:
         standing = _standing(name)
-    except NotFoundError:
+    except PackageNotFoundError:
         yield f"{name} {locked['version']} is in the lock and not installed."
         return
     if standing["version"] != locked["version"]:
@@ -90,9 +89,8 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise NotFoundError(f"{path}: there is no lock. Make one with nexus plugins lock.") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(
-            f"{path}: is no lock that can be read ({error}). Make it anew: nexus plugins lock."
-        ) from error
+        advice = "Make it anew: nexus plugins lock."
+        raise ConfigError(f"{path}: is no lock that can be read ({error}). {advice}") from error
 
 
 def _checked(facts: Any) -> dict[str, Any]:
@@ -120,20 +118,11 @@ def _standing(name: str) -> dict[str, Any]:
     paths = {file: path for package in sorted(packages) for file, path in files(package).items()}
     digests = {file: hashlib.sha256(path.read_bytes()).hexdigest() for file, path in paths.items()}
     offered = [f"{each.key} = {each.point.value}" for each in own]
-    return {"version": _found(name).version, "offers": offered, "files": digests}
-
-
-def _found(name: str) -> Distribution:
-    if not _is_installed(name):
-        raise NotFoundError(f"{name} is not installed.")
-    return distribution(name)
+    return {"version": distribution(name).version, "offers": offered, "files": digests}
 
 
 def _is_installed(name: str) -> bool:
-    try:
-        return bool(distribution(name))
-    except ModuleNotFoundError:
-        return False
+    return any(True for _ in distributions(name=name))
 
 
 def _normal(name: str) -> str:

@@ -26,19 +26,16 @@ def described(offer: Offer, run: Run, anew: bool, everything: dict[str, Any] | N
 
 def rivals(offer: Offer, names: Container[str] = ()) -> list[Offer]:
     """Return the offers of the same key by other distributions that nothing blocks."""
-    others = [
-        each for each in plugins.offers() if each.key == offer.key and each.distribution != offer.distribution
-    ]
-    return [each for each in others if not plugins.blocked(each, names)]
+    free = [each for each in plugins.offers() if each.key == offer.key and not plugins.blocked(each, names)]
+    return [each for each in free if each.distribution != offer.distribution]
 
 
 def _loaded(offer: Offer, run: Run) -> dict[str, Any]:
     from nexus_core.listeners import Listeners
 
-    said: dict[str, Any] = {"state": "active", "reason": ""}
     known = facts.recall(offer)
-    if known.get("state") == "quarantined":  # that it can be imported is no pardon
-        said = {}
+    held = known.get("state") == "quarantined"  # that it can be imported is no pardon
+    said: dict[str, Any] = {} if held else {"state": "active", "reason": ""}
     try:
         if offer.kind in plugins.LOADED:
             found = plugins.load(offer.kind, offer.name, run.blocked)
