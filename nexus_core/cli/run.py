@@ -66,16 +66,11 @@ def run(
 
 
 def _check_lock(found: Any, live: bool) -> None:
-    path, run, gates = lock.beside(found.path), found.settings.run, found.settings.risk.gates
+    path, run = lock.beside(found.path), found.settings.run
     if not path.exists():
         return
-    named = {
-        "strategies": run.strategies,
-        "gates": gates,
-        "layers": found.settings.chain.layers,
-        "feeds": [run.feed],
-        "brokers": [run.broker],
-    }
+    named = {"strategies": run.strategies, "feeds": [run.feed], "brokers": [run.broker]}
+    named |= {"gates": found.settings.risk.gates, "layers": found.settings.chain.layers}
     used = {
         each.distribution
         for each in plugins.offers()
