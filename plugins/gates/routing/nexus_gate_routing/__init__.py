@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from nexus_core import Gate, Param, step, steps
+from nexus_core import Gate, Layer, Param, step, steps
 from nexus_core.calibration import KNOTS
-from nexus_core.layers import Layer
 from nexus_core.records import ABSENT
 from nexus_core.steps.curves import interpolate
 from nexus_core.steps.tool import record
@@ -79,6 +78,7 @@ class Routing(Layer):
         "p_buy": 1,
         "p_sell": 1,
         "action_probability": 1,
+        "conviction": 1,
         "routed": 1,
         "routed_by": 1,
         "value": 1,
@@ -148,13 +148,14 @@ class Routing(Layer):
         strength = context.strength if context.strength == context.strength else context.confidence
         p_buy, p_sell = router.sides(lean, context.mean_trust)
         p = p_buy if p_buy > p_sell else p_sell
-        routed, by = router.conviction(lean, strength), 0.0
+        conviction = router.conviction(lean, strength)
+        routed, by = conviction, 0.0
         if params.literal:
             routed, by = p * steps.clip(strength, 0.0, 1.0), 2.0
         elif params.scores[0] == params.scores[0]:
-            routed, by = interpolate(params.scores, params.ranks, routed), 1.0
+            routed, by = interpolate(params.scores, params.ranks, conviction), 1.0
         context.p_buy, context.p_sell, context.action_probability = p_buy, p_sell, p
-        context.routed, context.routed_by = routed, by
+        context.conviction, context.routed, context.routed_by = conviction, routed, by
         context.value = router.worth(lean, routed, params.unit)
         context.confidence = routed
         context.scale *= context.position_scaler

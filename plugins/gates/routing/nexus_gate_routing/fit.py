@@ -11,42 +11,32 @@ from pathlib import Path
 import numpy as np
 
 from nexus_core import runs
-from nexus_core.compile import plain
 from nexus_core.errors import DataError, NexusError, UsageError
 from nexus_core.folders import homes
 from nexus_core.journal import Journal
 from nexus_core.upkeep.homes import open_run
-from nexus_gate_routing.router import conviction
 from nexus_gate_routing.table import FILE, fit
 
-LEAN, STRENGTH = "agreement", "strength"
-"""Gates of layer 4 whose values are |lean| and strength."""
+FIELD = "conviction"
+"""The field of the context that the layer writes on every decision that reached it."""
 
 
-def reached(folder: Path) -> Iterator[tuple[float, float]]:
-    """Yield |lean| and strength of every decision of a run's trace that reached layer 5, in order of time."""
-    gates = runs.manifest(folder)["gates"]
-    names, layers = [name for name, *_ in gates], np.array([layer for _, layer, *_ in gates])
-    lean, strength = names.index(LEAN), names.index(STRENGTH)
+def reached(folder: Path) -> Iterator[float]:
+    """Yield the conviction of every decision of a run's trace that reached the router, in order of time."""
+    fields = runs.manifest(folder)["context"]
     with Journal(folder) as journal:
-        for decisions, verdicts, _ in journal.traces():
-            values = np.full((len(decisions), len(gates)), np.nan)
-            whose = np.repeat(np.arange(len(decisions)), decisions["verdicts"])
-            values[whose, verdicts["gate"]] = verdicts["value"]
-            routed = np.zeros(len(decisions), bool)
-            routed[whose[layers[verdicts["gate"]] == 5]] = True
-            found = values[routed]
-            yield from zip(found[:, lean].tolist(), found[:, strength].tolist(), strict=True)
+        for decisions, _, _ in journal.traces(fields=fields):
+            found = decisions["context"][FIELD]
+            yield from found[~np.isnan(found)].tolist()
 
 
 def check(folder: Path) -> None:
     """Refuse a run whose trace does not say all that a table is fitted to."""
     facts = runs.manifest(folder)
-    asked = {name: layer for name, layer, *_ in facts["gates"]}
-    missing = [name for name in (STRENGTH, LEAN) if name not in asked]
-    if missing or 5 not in asked.values():
-        lacks = " and no ".join(missing or ["gate of layer 5"])
-        raise DataError(f"{folder.name}: its chain had no {lacks}. Name them in risk.gates, and run again.")
+    if FIELD not in facts.get("context", ()):
+        raise DataError(
+            f"{folder.name}: the layer routing was not at work. Name it in chain.layers, and run again."
+        )
     if (kept := facts["settings"]["performance"]["trace"]) != "full":
         what = f"keeps {kept} decisions, and a table needs those that were refused, too"
         raise DataError(f"{folder.name}: its trace {what}. Run again with performance.trace=full.")
@@ -78,9 +68,7 @@ def _own() -> Path:
 
 def _written(folder: Path, path: Path) -> Path:
     check(folder)
-    pull = plain(conviction)
-    found = np.array([pull(lean, strength) for lean, strength in reached(folder)], np.float64)
-    made = {"run": folder.name, **fit(found)}
+    made = {"run": folder.name, **fit(list(reached(folder)))}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         runs.write(path, json.dumps(made) + "\n")

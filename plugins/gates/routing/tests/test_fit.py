@@ -1,4 +1,4 @@
-"""The router's table against one worked by hand, and fitted to a run's trace."""
+"""The router's table against one worked by hand, and fitted to the trace of a run."""
 
 import json
 
@@ -10,19 +10,11 @@ from nexus_gate_routing.table import fit, read
 
 from nexus_core.errors import DataError
 from nexus_core.journal import Batch, Journal
-from nexus_core.records import DECISION, OPINION, VERDICT
+from nexus_core.records import OPINION, VERDICT, decisions
 
-GATES = [
-    ["has-signal", 2, "below"],
-    ["direction", 4, "below"],
-    ["composite", 1, "below"],
-    ["strength", 4, "below"],
-    ["agreement", 4, "below"],
-    ["action", 5, "to"],
-    ["confidence", 5, "below"],
-    ["drawdown", 6, "from"],
-]
-PLACE = {name: n for n, (name, *_) in enumerate(GATES)}
+NAN = float("nan")
+
+FIELDS = ["direction", "lean", "conviction", "routed"]
 
 
 @pytest.fixture(autouse=True)
@@ -32,29 +24,24 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(home, traces, gates=GATES, trace="full"):
-    """Make a finished run of these traces: of each decision the values by gate."""
+def run(home, traces, fields=FIELDS, trace="full"):
+    """Make a finished run of these convictions, NaN for a decision that did not get so far."""
     folder = home / "runs" / "20260101-000000-abcd"
     folder.mkdir(parents=True)
-    facts = {"id": folder.name, "gates": gates, "settings": {"performance": {"trace": trace}}}
+    facts = {"id": folder.name, "settings": {"performance": {"trace": trace}}}
+    facts |= {"context": fields} if fields is not None else {}
     (folder / "run.json").write_text(json.dumps(facts))
     with Journal(folder, write=True) as journal:
-        blocks = [block(each) for each in traces]
+        blocks = [block(each, fields or ()) for each in traces]
         journal.commit(Batch(1, 1, "0", sum(map(len, traces)), traces=blocks))
     return folder
 
 
-def block(decisions):
-    made = np.zeros(len(decisions), DECISION)
-    made["verdicts"] = [len(each) for each in decisions]
-    told = [(name, value) for each in decisions for name, value in each.items()]
-    verdicts = np.zeros(len(told), VERDICT)
-    verdicts["gate"], verdicts["value"] = [PLACE[name] for name, _ in told], [value for _, value in told]
-    return made, verdicts, np.zeros(0, OPINION)
-
-
-def decision(lean, strength, **more):
-    return {"composite": 0.9, "strength": strength, "agreement": lean, "action": 1.0, **more}
+def block(convictions, fields):
+    made = np.zeros(len(convictions), decisions(fields))
+    if "conviction" in fields:
+        made["context"]["conviction"] = convictions
+    return made, np.zeros(0, VERDICT), np.zeros(0, OPINION)
 
 
 # -- fitting ----------------------------------------------------------------------------------------
@@ -97,16 +84,14 @@ def test_what_cannot_be_fitted_is_refused(values):
 # -- a run ------------------------------------------------------------------------------------------
 
 
-def test_decisions_that_reached_layer_5_are_read(home):
-    early = [{"composite": 0.1}, {"composite": 0.9, "strength": 0.3}, decision(0.5, 0.8)]
-    late = [{}, decision(0.9, 0.6, confidence=0.2), decision(1.0, 1.0, confidence=0.9, drawdown=0.0)]
-    folder = run(home, [early, late])
-    assert list(reached(folder)) == [(0.5, 0.8), (0.9, 0.6), (1.0, 1.0)]
+def test_decisions_that_reached_the_router_are_read(home):
+    folder = run(home, [[NAN, 0.5, NAN], [], [0.25, 1.0, NAN, 0.0]])
+    assert list(reached(folder)) == [0.5, 0.25, 1.0, 0.0]
 
 
 def test_a_table_is_fitted_to_a_run_and_found_by_the_layer(home, capsys):
     assert Routing().table is None
-    folder = run(home, [[decision(n / 100, 1.0) for n in range(101)]])
+    folder = run(home, [[NAN, *(n / 128 for n in range(101))]])
     assert main([folder.name]) == 0
     path = home / "calibration" / "router.json"
     assert capsys.readouterr().out == f"wrote {path}\n"
@@ -117,30 +102,28 @@ def test_a_table_is_fitted_to_a_run_and_found_by_the_layer(home, capsys):
 
 
 def test_the_newest_run_and_another_file(home, tmp_path):
-    run(home, [[decision(0.5, n / 60) for n in range(61)]])
+    run(home, [[n / 128 for n in range(65)]])
     there = tmp_path / "elsewhere" / "mine.json"
     assert main(["--out", str(home / "runs"), "--to", str(there)]) == 0
     table = read(there)
     assert table is not None
-    assert table.scores[0] == 0.0
-    assert table.scores[-1] == 0.5
+    assert (table.scores[0], table.scores[-1]) == (0.0, 0.5)
     assert Routing().table is None
 
 
 @pytest.mark.parametrize(
-    ("made", "said", "code"),
+    ("made", "said"),
     [
-        ({"traces": [[decision(0.5, 0.5)] * 49]}, "49 decisions are too few", 1),
-        ({"traces": [[]]}, "0 decisions are too few", 1),
-        ({"traces": [[decision(0.5, 0.5)] * 60], "trace": "approved"}, "its trace keeps approved", 1),
-        ({"traces": [], "gates": GATES[:4]}, "its chain had no agreement.", 1),
-        ({"traces": [], "gates": GATES[:1]}, "its chain had no strength and no agreement.", 1),
-        ({"traces": [], "gates": GATES[:5]}, "its chain had no gate of layer 5.", 1),
+        ({"traces": [[0.5] * 49 + [NAN] * 9]}, "49 decisions are too few"),
+        ({"traces": [[]]}, "0 decisions are too few"),
+        ({"traces": [[0.5] * 60], "trace": "approved"}, "its trace keeps approved"),
+        ({"traces": [[0.5] * 60], "fields": ["lean"]}, "the layer routing was not at work."),
+        ({"traces": [[0.5] * 60], "fields": None}, "the layer routing was not at work."),
     ],
 )
-def test_a_run_that_says_too_little_is_refused_in_one_line(home, capsys, made, said, code):
+def test_a_run_that_says_too_little_is_refused_in_one_line(home, capsys, made, said):
     run(home, **made)
-    assert main([]) == code
+    assert main([]) == 1
     told = capsys.readouterr().err
     assert said in told
     assert told.startswith("nexus: ")
@@ -154,7 +137,7 @@ def test_no_such_run(capsys):
 
 
 def test_a_file_that_cannot_be_written(home, capsys):
-    run(home, [[decision(0.5, 0.5)] * 60])
+    run(home, [[0.5] * 60])
     (home / "file").write_text("")
     assert main(["--to", str(home / "file" / "router.json")]) == 2
     assert "cannot be written" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from nexus_gate_routing.table import fit
 
 from nexus_core import compile, plugins
 from nexus_core.errors import ConfigError, DataError
-from nexus_core.records import ABSENT, CONTEXT, ROW, VOICE, empty
+from nexus_core.records import ABSENT, CONTEXT, ROW, VOICE, contexts, empty
 from nexus_core.steps.tool import record
 
 LOOP = """
@@ -32,13 +32,7 @@ HAND = {"scores": [0.2, 0.4, 0.8], "ranks": [0.1, 0.5, 0.9]}
 """A table to work with by hand."""
 
 
-def context_type():
-    widths = dict.fromkeys([*(CONTEXT.names or ()), *Routing.reads], 1) | dict(Routing.writes)
-    fields = [(name, "f8") if size == 1 else (name, "f8", (size,)) for name, size in widths.items()]
-    return np.dtype(fields, align=True)
-
-
-TYPE = context_type()
+TYPE = contexts(CONTEXT | dict.fromkeys(Routing.reads, 1) | dict(Routing.writes))
 
 
 @pytest.fixture(autouse=True)
@@ -58,12 +52,11 @@ def tabled(home, table, below="calibration"):
 
 def routed(layer, count=1, trust=None, voices=(1,), rows=None, **fields):
     """Return the contexts that the layer leaves of these fields, each a number or one for every row."""
-    contexts = empty(TYPE, count)
-    for name in TYPE.names:
-        contexts[name] = NAN
-    contexts["direction"], contexts["hold"], contexts["scale"] = 0.0, 0.0, 1.0
-    for name, value in fields.items():
-        contexts[name] = value
+    made = empty(TYPE, count)
+    for name in TYPE.names or ():
+        made[name] = NAN
+    for name, value in ({"direction": 0.0, "hold": 0.0, "scale": 1.0} | fields).items():
+        made[name] = value
     spoken = empty(VOICE, len(voices))
     spoken["signal"] = voices
     params = layer.params.record()
@@ -72,9 +65,9 @@ def routed(layer, count=1, trust=None, voices=(1,), rows=None, **fields):
         states["models"]["mean_trust"], states["models"]["trust"][0, 0] = trust, trust
     entry = compile.entry("routing", LOOP, {"watch": Routing.watch, "step": Routing.step})
     before = states.tobytes()
-    compile.call(entry, empty(ROW, count) if rows is None else rows, contexts, spoken, states, params)
+    compile.call(entry, empty(ROW, count) if rows is None else rows, made, spoken, states, params)
     assert states.tobytes() == before  # rows teach it nothing
-    return contexts
+    return made
 
 
 def one(layer=None, **fields):
@@ -142,6 +135,7 @@ def test_with_a_table_the_confidence_is_the_rank(home, lean, strength, rank):
     after = one(lean=lean, strength=strength)
     assert after["routed"] == after["confidence"] == pytest.approx(rank)
     assert after["routed_by"] == 1.0
+    assert after["conviction"] == pytest.approx(min(abs(lean), 1.0) * strength)
     assert after["value"] == pytest.approx(max(-1.0, min(lean, 1.0)) * rank * 0.01)
 
 
@@ -470,10 +464,10 @@ def test_a_looser_threshold_never_refuses_what_a_stricter_one_passed(
 def test_a_row_takes_less_than_a_third_of_a_microsecond(home):
     tabled(home, HAND)
     layer, size = Routing(), 5_000
-    contexts, states = empty(TYPE, size), np.array([record(**layer.state(layer.params, 60 * 10**9))])
-    contexts["lean"], contexts["strength"], contexts["scale"] = 0.4, 0.8, 1.0
+    made, states = empty(TYPE, size), np.array([record(**layer.state(layer.params, 60 * 10**9))])
+    made["lean"], made["strength"], made["scale"] = 0.4, 0.8, 1.0
     entry = compile.entry("routing", LOOP, {"watch": Routing.watch, "step": Routing.step})
-    given = empty(ROW, size), contexts, empty(VOICE, 20), states, layer.params.record()
+    given = empty(ROW, size), made, empty(VOICE, 20), states, layer.params.record()
 
     def took():
         begun = time.thread_time()
