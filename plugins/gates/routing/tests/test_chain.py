@@ -1,5 +1,6 @@
 """The layer and its gates at work in a chain: what they decide, and what the trace keeps."""
 
+import json
 import math
 
 import numpy as np
@@ -114,3 +115,14 @@ def test_a_looser_limit_approves_all_that_a_stricter_one_did():
         now = {n for n, each in enumerate(ended) if each != "confidence"}
         assert passed <= now
         passed = now
+
+
+def test_a_run_that_goes_on_with_another_table_is_found_out(home):
+    codes = [decided([1])[0].chain.records()["layer:routing"][1]]
+    for rank in (0.9, 0.9, 0.9000001):
+        (home / "calibration").mkdir(exist_ok=True)
+        table = {"scores": [0.2, 0.8], "ranks": [0.1, rank]}
+        (home / "calibration" / "router.json").write_text(json.dumps(table))
+        codes.append(decided([1])[0].chain.records()["layer:routing"][1])
+    assert codes[1] == codes[2]
+    assert len(set(codes)) == 3
