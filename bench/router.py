@@ -87,7 +87,7 @@ def survivors(folder: Path) -> tuple[Any, Any]:
     least, tables = facts["settings"]["risk"]["min_confidence"], facts["calibration"]
     leans, strengths = [], []
     with Journal(folder) as journal:
-        for decisions, _, opinions in journal.traces():
+        for decisions, _, opinions in journal.traces(fields=facts.get("context", ())):
             size, whose = len(decisions), np.repeat(np.arange(len(decisions)), decisions["opinions"])
             signals, confidence = opinions["signal"].astype(float), opinions["score"].copy()
             for k, name in enumerate(facts["strategies"]):
