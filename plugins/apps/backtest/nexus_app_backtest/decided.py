@@ -12,7 +12,7 @@ from nexus_core import compile
 from nexus_core.calibration import Table, ranks
 from nexus_core.errors import DataError
 from nexus_core.ledger.judge import KERNEL_GATES
-from nexus_core.records import ABSENT, DECISION
+from nexus_core.records import ABSENT, layout
 from nexus_core.steps.curves import interpolate
 
 if TYPE_CHECKING:
@@ -24,20 +24,23 @@ KERNEL = [name for name, _ in KERNEL_GATES]
 
 _STAGES = {
     # layer 2, then the direction, then what the ledger asks: all gates of the market pass lie between
+    "layer-at-work": (0, 0),  # wherever a layer raises; so all that it did not end is counted below
     "has-signal": (2, 0), "late": (2, 1), "direction": (4, 0), "opposite": (6, 0), "entry-at-work": (6, 2),
-    "safety-mode": (6, 3), "shorting": (6, 4), "amounts": (6, 5), "size": (6, 6),
+    "safety-mode": (6, 3), "shorting": (6, 4), "amounts": (6, 5), "no-edge": (6, 6), "size": (6, 7),
 }  # fmt: skip
 """Where the kernel asks its own gates."""
 
-_UNDIRECTED = ("late", "has-signal", "direction")
-"""What ends here has no direction by definition."""
+_LAST = (6, 8)
+
+WANTED = layout(("ts", "i8"), ("symbol", "i4"), ("reason", "i2"), ("side", "i1"))
+"""A decision, with the side that it would have taken: 0 where it had none."""
 
 _LEANING = """
-def entry(decisions, opinions, known, least, leans, heard):
+def entry(counts, opinions, known, least, leans, heard):
     at = 0
-    for i in range(decisions.size):
+    for i in range(counts.size):
         total = 0
-        end = at + decisions[i].opinions
+        end = at + counts[i]
         for j in range(at, end):
             opinion = opinions[j]
             signal = np.int64(opinion.signal)
@@ -55,15 +58,16 @@ def entry(decisions, opinions, known, least, leans, heard):
 """
 
 _PLACING = """
-def entry(rows, order, decisions, sides, gates, row_sides, row_gates):
+def entry(rows, order, wanted, sides, reasons):
     at = 0
     for n in range(order.size):
-        if at == decisions.size:
+        if at == wanted.size:
             break
         i = order[n]
-        if decisions[at].ts == rows[i].ts and decisions[at].symbol == rows[i].symbol:
-            row_sides[i] = sides[at]
-            row_gates[i] = gates[at]
+        each = wanted[at]
+        if each.ts == rows[i].ts and each.symbol == rows[i].symbol:
+            sides[i] = each.side
+            reasons[i] = each.reason
             at += 1
     return at
 """
@@ -86,14 +90,14 @@ class Asked:
 
 
 def in_order(facts: Mapping[str, Any], ledger: set[str]) -> list[Asked]:
-    """Return the gates of a manifest as the chain asks them; `ledger` names those of plugins in that pass.
+    """Return the gates of a manifest as the chain asks them; `ledger` names the plugins' gates of that pass.
 
     A gate of layer 4 that needs the account is asked after layer 5, though it speaks for layer 4.
     """
     guards, made = set(facts.get("guards", ())), list[tuple[tuple[int, int], Asked]]()
     for number, (name, layer, _) in enumerate(facts["gates"]):
         early = (6, 1) if name in ledger else (layer, 1)
-        stage = _STAGES.get(name, (6, 7) if layer >= 6 else early)
+        stage = _STAGES.get(name, _LAST if layer >= 6 else early)
         made.append((stage, Asked(number, name, layer, stage[0] == 6, name in guards)))
     return [gate for _, gate in sorted(made, key=lambda each: (each[0], each[1].number))]
 
@@ -145,23 +149,21 @@ class Decided:
             "leaning", _LEANING, {"ABSENT": ABSENT, "interpolate": interpolate, "np": np}
         )
         self._placing = compile.entry("placing", _PLACING, {})
-        undirected = [name in _UNDIRECTED for name, _, _ in facts["gates"]]
-        self._undirected = np.array([*undirected, False])  # the last is that of reason -1
-        self._waiting: tuple[Records, Any] = (np.zeros(0, DECISION), np.zeros(0, np.int8))
+        early = [layer <= 3 and name != "late" for name, layer, _ in facts["gates"]]
+        self._early = np.array([*early, False])  # the last is that of reason -1
+        self._waiting = np.zeros(0, WANTED)
         self._ended = False
 
     def place(self, chunk: Chunk) -> tuple[Any, Any]:
         """Return for each row of a chunk the side of the entry decided there, 0 for none, and its reason."""
-        until = int(chunk.times[-1]) if chunk.ticks else -(2**63)
-        decisions, sides = self._until(until)
-        row_sides, gates = np.zeros(len(chunk.rows), np.int8), np.zeros(len(chunk.rows), np.int16)
-        reasons = np.ascontiguousarray(decisions["reason"])
-        placed = compile.call(
-            self._placing, chunk.rows, chunk.order, decisions, sides, reasons, row_sides, gates
-        )
-        if placed < len(decisions):
-            raise DataError("the feed's rows are not those that were decided. Ask for the run's own feed.")
-        return row_sides, gates
+        wanted = self._until(int(chunk.times[-1]) if chunk.ticks else -(2**63))
+        sides, reasons = np.zeros(len(chunk.rows), np.int8), np.zeros(len(chunk.rows), np.int16)
+        placed = compile.call(self._placing, chunk.rows, chunk.order, wanted, sides, reasons)
+        if placed < len(wanted):
+            raise DataError(
+                "the feed's rows are not those that were decided. Put back those that the run saw."
+            )
+        return sides, reasons
 
     def drain(self) -> None:
         """Count what no chunk has asked for."""
@@ -171,17 +173,17 @@ class Decided:
     @property
     def is_over(self) -> bool:
         """Tell whether no decision is left to place."""
-        if not len(self._waiting[0]) and not self._ended:
+        if not len(self._waiting) and not self._ended:
             self._read()
-        return self._ended and not len(self._waiting[0])
+        return self._ended and not len(self._waiting)
 
-    def _until(self, ts: int) -> tuple[Records, Any]:
-        while not self._ended and (not len(self._waiting[0]) or self._waiting[0]["ts"][-1] <= ts):
+    def _until(self, ts: int) -> Records:
+        while not self._ended and (not len(self._waiting) or self._waiting["ts"][-1] <= ts):
             self._read()
-        decisions, sides = self._waiting
-        end = int(np.searchsorted(decisions["ts"], ts, side="right"))
-        self._waiting = decisions[end:], sides[end:]
-        return decisions[:end], sides[:end]
+        wanted = self._waiting
+        end = int(np.searchsorted(wanted["ts"], ts, side="right"))
+        self._waiting = wanted[end:]
+        return wanted[:end]
 
     def _read(self) -> None:
         trace = next(self._traces, None)
@@ -190,10 +192,21 @@ class Decided:
             return
         decisions, _, opinions = trace
         leans, heard = np.zeros(len(decisions), np.int8), np.zeros(len(decisions), np.bool_)
-        compile.call(self._leaning, decisions, opinions, self._known, self._least, leans, heard)
-        leans[self._undirected[decisions["reason"]]] = 0
-        own = decisions["direction"]
-        sides = np.where(own == 0, leans, own)
-        self.ends.count(decisions, heard, (own == 0) & (sides != 0))
-        before, those = self._waiting
-        self._waiting = np.concatenate([before, decisions]), np.concatenate([those, sides])
+        counts = decisions["opinions"].astype(np.int64)
+        compile.call(self._leaning, counts, opinions, self._known, self._least, leans, heard)
+        leans[~self._early[decisions["reason"]]] = 0
+        own = directions(decisions)
+        wanted = np.zeros(len(decisions), WANTED)
+        wanted["side"] = np.where(own == 0, leans, own)
+        for name in ("ts", "symbol", "reason"):
+            wanted[name] = decisions[name]
+        self.ends.count(decisions, heard, (own == 0) & (leans != 0))
+        self._waiting = np.concatenate([self._waiting, wanted])
+
+
+def directions(decisions: Records) -> Any:
+    """Return the direction that each decision had when it ended, 0 for none: its own, or its context's."""
+    own, names = decisions["direction"], decisions.dtype.names or ()
+    if "context" not in names or "direction" not in (decisions["context"].dtype.names or ()):
+        return own
+    return np.where(own == 0, np.sign(np.nan_to_num(decisions["context"]["direction"])), own).astype(np.int8)

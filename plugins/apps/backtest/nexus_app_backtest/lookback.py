@@ -48,7 +48,7 @@ def look(folder: Path, facts: dict[str, Any], horizon: int | None, progress: Cal
     rows = horizon or min(max(int(longest), 1), LONGEST)
     with Journal(folder) as journal:
         last = journal.last()
-        decided = Decided(journal.traces(), facts)
+        decided = Decided(journal.traces(fields=facts.get("context", ())), facts)
         if decided.is_over:
             text = f"no decision in the trace, which keeps {settings.performance.trace}"
             raise NotFoundError(f"{folder.name}: {text}. See performance.trace.")

@@ -54,14 +54,13 @@ def _is_shown(each: dict[str, Any]) -> bool:
 
 
 def _title(facts: dict[str, Any]) -> str:
-    binds = facts["binds"]
-    bound = f"; {binds['gate']} binds" if binds else ""
+    who, where = _some(facts["strategies"], "strategies"), _some(facts["symbols"], "symbols")
     part = "" if facts["in_trace"] == facts["decisions"] else f" ({facts['in_trace']:,} of them in the trace)"
+    bound = f"; {facts['binds']['gate']} binds" if facts["binds"] else ""
     count = (
         f"{facts['decisions']:,} decisions{part}, {facts['approved']['entries']:,} approved to enter{bound}"
     )
-    who = _some(facts["strategies"], "strategies")
-    return f"{who} on {_some(facts['symbols'], 'symbols')}: {count}\nrun {facts['run']}"
+    return f"{who} on {where}, run {facts['run']}\n{count}"
 
 
 def _some(names: list[str], kind: str) -> str:

@@ -141,8 +141,9 @@ def _notes(facts: dict[str, Any]) -> Iterator[str]:
     paid = "" if rules["cost_bps"] is None else f": {rules['cost_bps']:.1f} bp a trade in the mean"
     yield f"Net of what broker {rules['broker']} takes for {size}, in and out{paid}."
     yield (
-        "The direction is the decision's; of one that has none, the sign of the sum of its kept signals. The "
-        f"interval counts trades that overlap in time for less; below {LEAST} independent ones there is none."
+        "The direction is that of the decision when it ended; of one that ended before it had any, the sign "
+        "of the sum of its kept signals. The interval counts trades that overlap in time for less; below "
+        f"{LEAST} independent ones there is none."
     )
 
 

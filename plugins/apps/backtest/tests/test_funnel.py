@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from nexus_app_backtest import picture
 
-from nexus_core import plugins, runs
+from nexus_core import engine, plugins, runs
 from nexus_core.errors import Exit
+from nexus_core.ledger.judge import KERNEL_GATES
 from nexus_core.testing import rows
 from nexus_core.upkeep import homes
 
-KERNEL = ["late", "has-signal", "direction", "opposite", "safety-mode", "shorting", "size", "amounts"]
 BASIS = 1e-4
 FACTS = {"run", "symbols", "strategies", "decisions", "trace", "in_trace", "gates", "approved", "exits"}
 FACTS |= {"binds", "rules", "warnings", "notes"}
@@ -90,10 +90,11 @@ def test_a_run_worked_by_hand(worked, told):
     assert (worked["decisions"], worked["approved"]) == (15, 2)
     facts = told("funnel")
     assert [each["gate"] for each in facts["gates"]] == [
-        *("calm", "has-signal", "late", "direction", "routed", "opposite", "duplicate", "entry-at-work"),
-        *("safety-mode", "shorting", "amounts", "size", "capped"),
+        *("layer-at-work", "calm", "has-signal", "late", "direction", "routed", "opposite", "duplicate"),
+        *("entry-at-work", "safety-mode", "shorting", "amounts", "no-edge", "size", "capped"),
     ]
     assert counts(facts) == {
+        "layer-at-work": (15, 0),
         "calm": (15, 3),
         "has-signal": (12, 6),
         "late": (6, 0),
@@ -102,7 +103,7 @@ def test_a_run_worked_by_hand(worked, told):
         "opposite": (4, 1),
         "duplicate": (3, 1),
         "entry-at-work": (2, 0),
-        **dict.fromkeys(("safety-mode", "shorting", "amounts", "size"), (2, 0)),
+        **dict.fromkeys(("safety-mode", "shorting", "amounts", "no-edge", "size"), (2, 0)),
         "capped": (2, 1),
     }
     assert (facts["approved"]["entries"], facts["exits"]) == (1, 1)
@@ -138,6 +139,34 @@ def test_the_direction_before_layer_4_is_that_of_the_kept_signals(worked, told):
     assert not {"has-signal", "direction", "duplicate", "capped"} & set(inferred)
     for name in ("has-signal", "direction", "late"):
         assert gate(facts, name)["would_have"]["trades"] == 0
+
+
+@pytest.fixture
+def turned(by_hand, monkeypatch):
+    """Put a layer into runs that turns directions round."""
+    from nexus_test_hand import Turned
+
+    monkeypatch.setattr(engine, "_layers", lambda settings: [("turned", Turned())])
+
+
+@pytest.mark.usefixtures("turned")
+def test_a_direction_that_a_layer_gave_stands_above_the_signals(by_hand, told):
+    # what the signals sum up to buys; turned round, routed refuses a sale
+    by_hand(market(SAID, **FIELDS), plugins__paper__fee=0)
+    facts = told("funnel")
+    assert gate(facts, "routed")["inferred"] == 0
+    assert gate(facts, "routed")["would_have"]["mean_bps"] < -100
+    assert gate(facts, "direction")["would_have"]["trades"] == 0
+
+
+@pytest.mark.usefixtures("turned")
+def test_what_ends_where_a_layer_raises_is_counted_first(by_hand, told):
+    by_hand(market(SAID, **FIELDS, volume={6: 0}))
+    facts = told("funnel")
+    assert (facts["gates"][0]["gate"], facts["gates"][0]["refused"]) == ("layer-at-work", 1)
+    assert gate(facts, "routed")["refused"] == 0
+    total = sum(each["refused"] for each in facts["gates"]) + facts["approved"]["entries"]
+    assert total == facts["decisions"] == 15
 
 
 def test_a_calibrated_score_is_kept_by_its_rank(worked, told):
@@ -282,7 +311,7 @@ def test_the_json_keeps_its_shape(worked, told):
     assert set(facts["approved"]) == {"entries", "would_have"}
     assert set(facts["approved"]["would_have"]) == WORTH
     kernels = {each["gate"] for each in facts["gates"] if each["kernel"]}
-    assert kernels == {*KERNEL, "entry-at-work"}
+    assert kernels == {name for name, _ in KERNEL_GATES}
 
 
 def test_the_text(worked, nexus):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from nexus_core import Feed, Gate, Param, Strategy
+from nexus_core.layers import Layer
 from nexus_core.market.blocks import Chunk
 from nexus_core.records import ROW
 
@@ -103,3 +104,17 @@ class Capped(Gate):
     def step(row, account, position, proposal, params):
         """Return the minute."""
         return float(row.minute_of_session)
+
+
+class Turned(Layer):
+    """Turn every direction round; raise where nothing was traded."""
+
+    nexus_api = 1
+    layer = 4
+
+    @staticmethod
+    def step(row, context, voices, params):
+        """Turn it round."""
+        if row.volume == 0.0:
+            raise ValueError
+        context.direction = -context.direction
