@@ -215,7 +215,7 @@ class Player:
         bindings: dict[str, Any] = {each.__name__: each for each in _NAMES}
         bindings |= {name: globals()[name] for name in _NUMBERS}
         bindings |= {"fee": fee.step, "slippage": slippage.step}
-        self._entry = compile.entry("funnel", _PLAY, bindings)
+        self.entry = compile.entry("funnel", _PLAY, bindings)
         rule = _rule(risk)[0]
         self._given = np.array([record(rule=rule, fee=fee.params[0], slippage=slippage.params[0])])
         self._instruments = instrument_records(instruments)
@@ -232,7 +232,7 @@ class Player:
         """
         out = np.zeros(len(chunk.rows), TRADE)
         made = compile.call(
-            self._entry, chunk.rows, chunk.starts, sides, gates, self._slots, self._seen, self._waiting,
+            self.entry, chunk.rows, chunk.starts, sides, gates, self._slots, self._seen, self._waiting,
             self._floors, self._roofs, self._instruments, self._order, self._account, self._given, out,
         )  # fmt: skip
         return out[:made]

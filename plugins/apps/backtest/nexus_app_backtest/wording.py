@@ -52,7 +52,8 @@ def described(seen: Seen) -> dict[str, Any]:
             "money": None if risk.sizing == "fixed-quantity" else money(risk),
         },
     }
-    return facts | {"warnings": list(_warnings(facts)), "notes": list(_notes(facts))}
+    changed = ["The broker's costs are not those of the run: its plugin changed."] * seen.other_costs
+    return facts | {"warnings": [*changed, *_warnings(facts)], "notes": list(_notes(facts))}
 
 
 def _gates(seen: Seen) -> Iterator[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -250,6 +251,8 @@ def test_a_trace_of_orders_knows_only_these(by_hand, told):
     assert facts["notes"][0].startswith("The trace keeps decisions that led to an order: ")
     assert facts["approved"]["entries"] == 1
     assert facts["warnings"] == []
+    told("funnel", "--png", "orders.png")
+    assert size(Path("orders.png"))[0] == 1200
 
 
 # -- what it warns of ---------------------------------------------------------------------------------
@@ -280,6 +283,11 @@ def test_a_gate_that_refuses_gains(by_hand, told):
     assert (
         f"calm refused trades that would have gained {mean:+.1f} bp each, after costs." in facts["warnings"]
     )
+
+
+def test_costs_that_changed_since(worked, told):
+    manifest(lambda facts: facts["code"].update(fee="another"))
+    assert told("funnel")["warnings"][0] == "The broker's costs are not those of the run: its plugin changed."
 
 
 # -- a run of an installed strategy -------------------------------------------------------------------
