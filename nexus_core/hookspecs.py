@@ -23,7 +23,8 @@ def nexus_gates(settings: Settings) -> Iterable[tuple[str, Gate]]:
     """Return gates to stand in the chain beside those of the settings, each with its name.
 
     Asked once, when a run is put together. A gate says itself in which layer it stands, and before or after
-    which other. In a run that goes on it must return the same gates.
+    which other. In a run that goes on it must return the same gates. Raise `ConfigError` where a setting is
+    wrong: the run does not begin, and says so in your words.
     """
     return ()
 

@@ -11,7 +11,7 @@ from typing import Any
 from pluggy import HookImpl, PluginManager, PluginValidationError
 
 from nexus_core import hookspecs, log, plugins
-from nexus_core.errors import NexusError, PluginError, hint
+from nexus_core.errors import ConfigError, NexusError, PluginError, hint
 from nexus_core.plugins import Offer
 
 PATIENCE = 3
@@ -67,6 +67,8 @@ class Listeners:
             try:
                 answer = each.function(*(told[name] for name in each.argnames))
             except (Exception, SystemExit) as error:
+                if hook == "nexus_gates" and isinstance(error, ConfigError):
+                    raise  # nothing runs yet, and it says itself which setting to mend
                 self._failed(each, hook, error)
                 continue
             if self._trace:

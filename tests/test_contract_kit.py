@@ -12,7 +12,7 @@ from nexus_classic import ClassicStrategy
 
 import nexus_core.testing
 from nexus_core import Gate, Param, Strategy, compile, plugins
-from nexus_core.market.events import BREAK, CLEAR, QUOTE, TRADE
+from nexus_core.market.events import BREAK, CLEAR, LEVEL, QUOTE, TRADE
 from nexus_core.market.loops import FAULT
 from nexus_core.records import ABSENT
 from nexus_core.testing import __main__ as command
@@ -728,6 +728,27 @@ def test_a_market_turned_over_says_the_same_the_other_way_round():
     total = trades["price"] + turned["price"]
     for s in range(3):
         assert len(set(total[trades["symbol"] == s].tolist())) == 1
+
+
+@pytest.mark.parametrize("about", [None, 1000.0])
+def test_the_events_of_a_market_are_turned_over_with_it(about):
+    usual = markets.heard(markets.unknown(markets.market(300), 150))
+    turned = markets.mirrored(usual, "price", about)
+    assert (turned.event_starts == usual.event_starts).all()
+    here, there = usual.events, turned.events
+    unchanged = [name for name in here.dtype.names if name not in ("price", "side")]
+    assert all(here[name].tobytes() == there[name].tobytes() for name in unchanged)
+    assert (here["side"] == -there["side"]).all()
+    assert {TRADE, QUOTE, BREAK} <= set(here["kind"].tolist())
+    for s in range(3):
+        own = slice(usual.event_starts[s], usual.event_starts[s + 1])
+        origin = about or usual.rows["close"][usual.starts[s]]
+        priced = np.isin(here["kind"][own], (TRADE, QUOTE, LEVEL))
+        total = here["price"][own] + there["price"][own]
+        assert (total[priced] == 2 * origin).all()
+        assert np.array_equal(here["price"][own][~priced], there["price"][own][~priced], equal_nan=True)
+    again = markets.mirrored(turned, "price", about)
+    assert again.events.tobytes() == here.tobytes()
 
 
 def test_where_values_are_not_known_the_book_of_a_market_breaks():

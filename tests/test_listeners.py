@@ -17,7 +17,7 @@ from nexus_core import cli, hookspecs, listeners, log, runs, safety, session
 from nexus_core.compile import JIT
 from nexus_core.config import load
 from nexus_core.engine import assemble
-from nexus_core.errors import JournalError, PluginError
+from nexus_core.errors import ConfigError, JournalError, PluginError
 from nexus_core.journal import Journal
 from nexus_core.ledger.orders import APPROVAL, FILL, MOVE
 from nexus_core.listeners import HOOKS, Listeners, installed
@@ -25,6 +25,8 @@ from nexus_core.types import Mode, Outcome, from_units, iso
 from nexus_core.upkeep import recovery
 
 BARS = 900 if JIT else 200
+EXAMPLES = ("alert", "event-calendar")
+"""Listeners that are installed here, and that nobody wants to hear."""
 HEAD = "from nexus_core import Gate, Param, hookimpl\ntold = []\n"
 GATE = """
 class Guard(Gate):
@@ -71,8 +73,7 @@ def raising(hook, times=10**9):
 @pytest.fixture
 def chosen(sets):
     def made(**changes):
-        # the example that is installed here is heard by nobody's wish
-        blocked = ",".join(["alert", *filter(None, [changes.pop("run__blocked", "")])])
+        blocked = ",".join([*EXAMPLES, *filter(None, [changes.pop("run__blocked", "")])])
         return load(None, sets=sets(BARS, run__blocked=blocked, **changes)).settings
 
     return made
@@ -559,6 +560,13 @@ def test_a_wrong_answer_to_nexus_gates_is_one_clear_error(install, chosen, answe
         assemble(chosen())
 
 
+def test_a_setting_that_a_listener_with_gates_refuses_is_the_runs_own_error(install, chosen, said):
+    gated(install, "[('guard', After(limit=20))]")
+    with pytest.raises(ConfigError, match=r"^After: parameter limit was 20, must be in \[-10\.0, 10\.0\]"):
+        assemble(chosen())
+    assert said == []
+
+
 @pytest.mark.parametrize("answer", ["[('calm', After())]", "[('guard', After()), ('guard', Before())]"])
 def test_a_second_gate_of_the_same_name_is_one_clear_error(install, chosen, answer):
     gated(install, answer)
@@ -763,8 +771,8 @@ def test_a_name_given_twice_keeps_the_first():
 def test_what_nothing_blocks_is_installed(install, monkeypatch):
     install("test-one", {"hooks:one": "test_one"}, listening("nexus_start"))
     install("test-two", {"hooks:two": "test_two"}, listening("nexus_stop"))
-    assert len(installed(("alert",))) == 2
-    assert len(installed(("alert", "test-one"))) == 1
+    assert len(installed(EXAMPLES)) == 2
+    assert len(installed((*EXAMPLES, "test-one"))) == 1
     monkeypatch.setenv("NEXUS_PLUGINS", "")
     assert len(installed()) == 0
     assert listeners.PATIENCE == 3

@@ -11,6 +11,8 @@ from nexus_core.errors import NotFoundError
 from nexus_core.market.blocks import Chunk
 from nexus_core.market.events import TRADE
 from nexus_core.records import ABSENT
+from nexus_core.strategy import Strategy
+from nexus_core.testing import rows as rows_of
 from nexus_core.testing import scenarios
 
 KINDS = [scenarios.shock, scenarios.trend, scenarios.excursion, scenarios.gap]
@@ -177,3 +179,58 @@ def test_signals_near_each_other_are_one_if_asked_for():
     assert scenarios.met(rows, signals, planted(), 1).signals == 4
     assert scenarios.met(rows, signals, planted(), 1, again=1).signals == 3
     assert scenarios.met(rows, signals, planted(), 1, again=2).signals == 2
+
+
+class Follows(Strategy):
+    nexus_api = 1
+    category = "trend_following"
+    warmup = 1
+
+    def signal(self, window):
+        return np.sign(window.close[-1] - window.open[-1]), 1.0
+
+
+def session(closes, *plants):
+    made = rows_of(closes)
+    truth = planted(*plants)
+    for name in ("start", "turn"):
+        truth[name] = made["ts"][truth[name]]
+    return scenarios.Session(Chunk(made, np.array([0, len(made)])), truth)
+
+
+def test_a_curve_is_over_all_sessions_together():
+    # found; answered on the wrong side and a plant nobody answers; a decoy that is answered
+    made = [
+        session([5, 5, 5, 6, 6, 6, 6, 6, 6, 6], (3, 1, 0)),
+        session([5, 5, 5, 6, 6, 6, 6, 6, 6, 6], (3, -1, 0), (6, 1, 0)),
+        session([5, 5, 5, 4, 4, 4, 4, 4, 4, 4], (3, -1, 1)),
+    ]
+    found = scenarios.curve(Follows(), made, 1)
+    assert found == scenarios.Detection(plants=3, found=1, signals=3, right=1)
+    assert scenarios.curve(Follows(), made[:1], 1).precision == 1.0
+    assert np.isnan(scenarios.curve(Follows(), [], 1).recall)
+
+
+def test_a_market_turned_over_has_its_plants_on_the_other_side():
+    usual = session([5, 5, 5, 6, 6, 6, 6, 5, 6, 6], (3, 1, 0), (7, -1, 1))
+    turned = scenarios.turned(usual)
+    assert turned.chunk.rows["close"].tolist() == [5, 5, 5, 4, 4, 4, 4, 5, 4, 4]
+    assert turned.planted["side"].tolist() == [-1, 1]
+    assert usual.planted["side"].tolist() == [1, -1]
+    assert scenarios.curve(Follows(), [turned], 0) == scenarios.curve(Follows(), [usual], 0)
+    rows = scenarios.turned(usual.chunk.rows, 8.0)
+    assert rows["close"].tolist() == (16 - usual.chunk.rows["close"]).tolist()
+    assert rows["high"].tolist() == (16 - usual.chunk.rows["low"]).tolist()
+
+
+def test_the_market_of_order_flow_is_turned_over_with_its_events():
+    usual = scenarios.flow(3, 10, ["cascade"], interval=1_000_000_000)
+    turned = scenarios.turned(usual, 60_000.0)
+    sides = turned.chunk.events["side"].astype(int)
+    assert (sides == -usual.chunk.events["side"].astype(int)).all()
+    trades = usual.chunk.events["kind"] == TRADE
+    total = usual.chunk.events["price"] + turned.chunk.events["price"]
+    assert np.count_nonzero(trades) > 50
+    assert total[trades] == pytest.approx(120_000.0)
+    last = turned.chunk.rows["close"] + usual.chunk.rows["close"]
+    assert last == pytest.approx(120_000.0)

@@ -58,6 +58,17 @@ def test_it_says_what_its_tests_hold_it_to(folder):
 
 
 @each_of_them
+def test_the_readme_names_every_parameter_with_its_default_and_bounds(folder):
+    text = (folder / "README.md").read_text()
+    for name, each in strategy(folder).parameters().items():
+        row = re.search(rf"^\| `{name}` \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE)
+        assert row is not None, name
+        told = [float(value.replace(",", "")) for value in row.groups()[:3]]
+        assert told == [each.default, each.low, each.high], name
+        assert row[4] == each.help, name
+
+
+@each_of_them
 def test_it_blends_where_it_names_a_slot(folder):
     made = strategy(folder)
     assert bool(made.slot) == (made.blend is not None)

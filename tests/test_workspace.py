@@ -93,7 +93,7 @@ def test_what_a_member_offers_is_installed_and_is_there(member):
     for value in offered.values():
         module, _, name = value.partition(":")
         assert module.partition(".")[0] == package(member)
-        assert name in bound(source_of(member, module).read_text()), value
+        assert name in {"", *bound(source_of(member, module).read_text())}, value  # a module is one too
 
 
 @everyone

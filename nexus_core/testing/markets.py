@@ -106,21 +106,34 @@ def daylight(size: int) -> Chunk:
     return _chunk([rows])
 
 
-def mirrored(of: Chunk, how: Literal["price", "log"] | str) -> Chunk:
-    """Return the market upside down: price p turned to 2 p0 - p, or (log) to p0 squared / p; p0 is the first.
+def mirrored(of: Chunk, how: Literal["price", "log"] | str, about: float | None = None) -> Chunk:
+    """Return the market upside down: price p turned to 2 p0 - p, or (log) to p0 squared / p.
 
-    What belongs to a side changes with it: highs and lows, bids and asks, bought and sold.
+    p0 is `about`, without it the first close of each symbol. What belongs to a side changes with it: highs
+    and lows, bids and asks, bought and sold, and the sides of market events.
     """
     parts = _parts(of)
-    for rows in parts:
-        before, origin = rows.copy(), rows["close"][0]
+    origins = [rows["close"][0] if about is None else about for rows in parts]
+    for rows, origin in zip(parts, origins, strict=True):
         for field in PRICES:
-            p = before[field]
-            rows[field] = 2 * origin - p if how == "price" else origin * (origin / p)
+            rows[field] = _over(rows[field], how, origin)
         turned = rows.copy()
         for left, right in _SWAPPED:
             rows[left], rows[right] = turned[right], turned[left]
-    return _chunk(parts)
+    made = _chunk(parts)
+    if of.events is None or of.event_starts is None:
+        return made
+    events = of.events.copy()
+    for low, high, origin in zip(of.event_starts[:-1], of.event_starts[1:], origins, strict=True):
+        own = events[low:high]
+        own["side"] = -own["side"]
+        priced = np.isin(own["kind"], (TRADE, QUOTE, LEVEL))
+        own["price"][priced] = _over(own["price"][priced], how, origin)
+    return Chunk(made.rows, made.starts, events, of.event_starts)
+
+
+def _over(prices: Any, how: str, origin: float) -> Any:
+    return 2 * origin - prices if how == "price" else origin * (origin / prices)
 
 
 def scaled(of: Chunk, price: float, amount: float, interval: int) -> Chunk:

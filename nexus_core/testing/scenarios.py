@@ -8,9 +8,9 @@ is false.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from attrs import frozen
@@ -24,6 +24,7 @@ from nexus_core.strategy import Strategy
 from nexus_core.styles import loop
 from nexus_core.testing.market import MINUTE
 from nexus_core.testing.market import rows as rows_of
+from nexus_core.testing.markets import mirrored
 
 Floats = NDArray[np.float64]
 
@@ -51,6 +52,10 @@ class Session:
     def real(self) -> Records:
         """Return the plants that are no decoys."""
         return self.planted[self.planted["decoy"] == 0]
+
+
+Played = TypeVar("Played", Session, Records)
+"""What a strategy can be played over: rows and events, or rows alone."""
 
 
 @frozen
@@ -177,6 +182,35 @@ def answers(strategy: Strategy, session: Session | Records, name: str = "tried")
     for block in blocks(chunk, 0, 1 << 40, lambda _: np.iinfo(np.int64).max):
         work.run(block.rows, block.first, block.last, signals, scores, block.between)
     return signals, scores
+
+
+def curve(
+    strategy: Strategy, sessions: Iterable[Session], within: int, *, since: str = "turn", again: int = 0
+) -> Detection:
+    """Return how a strategy's signals met what was planted, in all these sessions together: see `met`."""
+    found = [
+        met(each.chunk.rows, answers(strategy, each)[0], each.planted, within, since=since, again=again)
+        for each in sessions
+    ]
+    return Detection(
+        sum(each.plants for each in found),
+        sum(each.found for each in found),
+        sum(each.signals for each in found),
+        sum(each.right for each in found),
+    )
+
+
+def turned(of: Played, about: float | None = None) -> Played:
+    """Return the market of one symbol upside down: p turned to 2 p0 - p, p0 being `about` or the first close.
+
+    Bids become asks and bought becomes sold, in the rows and in the events, and what was planted changes its
+    side.
+    """
+    if not isinstance(of, Session):
+        return mirrored(Chunk(of, np.array([0, len(of)])), "price", about).rows
+    planted = of.planted.copy()
+    planted["side"] = -planted["side"]
+    return Session(mirrored(of.chunk, "price", about), planted)
 
 
 def quiet(seed: int, size: int = 2_000) -> Records:

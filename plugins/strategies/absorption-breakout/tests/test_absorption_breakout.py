@@ -1,8 +1,5 @@
 """Absorption breakout: fires where price leaves a level that took all that was sold, seldom elsewhere."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 from nexus_strategy_absorption_breakout import AbsorptionBreakout
@@ -207,16 +204,3 @@ def test_a_close_that_is_not_known_gives_no_signal_and_no_harm():
 def test_a_parameter_outside_its_bounds_is_refused_by_name():
     with pytest.raises(ConfigError, match=r"tests was 0, must be a whole number in \[1, 20\]"):
         AbsorptionBreakout(tests=0)
-
-
-def test_the_readme_names_every_parameter_with_its_default_and_bounds():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    for name, each in AbsorptionBreakout.parameters().items():
-        row = re.search(rf"^\| `{name}` \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE)
-        assert row is not None
-        assert [float(value.replace(",", "")) for value in row.groups()[:3]] == [
-            each.default,
-            each.low,
-            each.high,
-        ]
-        assert row[4] == each.help

@@ -1,8 +1,6 @@
 """Cumulative delta: fires where orders of one side run ahead of price, seldom where they do by chance."""
 
 import math
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,10 +76,6 @@ def market(*bars, **fields):
     return rows(close, volume=20.0, buy_volume=10 + delta / 2, sell_volume=10 - delta / 2, **fields)
 
 
-def turned(bars):
-    return [(200.0 - close, -delta) for close, delta in bars]
-
-
 def test_by_hand():
     # deltas were 2 in size, 8 is the most that counts; the second row's usual one is 2 + (8 - 2) 2/11
     signals, scores = watch(market(*CALM, *BUYING), **SMALL)
@@ -91,7 +85,7 @@ def test_by_hand():
     z = 16 / (math.sqrt(math.pi / 2) * math.sqrt(2) * usual)
     assert z > 2
     assert scores[11] == pytest.approx(0.5 * z / (1 + 0.5 * z))
-    other, same = watch(market(*turned([*CALM, *BUYING])), **SMALL)
+    other, same = watch(scenarios.turned(market(*CALM, *BUYING)), **SMALL)
     assert other.tolist() == (-signals).tolist()
     assert same.tolist() == scores.tolist()
 
@@ -159,16 +153,3 @@ def test_without_known_sides_an_estimate_takes_their_place():
     made["buy_volume"] = made["sell_volume"] = NAN
     signals, _ = watch(made, lead=-20.0)
     assert signals.any()
-
-
-# -- readme -----------------------------------------------------------------------------------------
-
-
-def test_the_readme_names_every_parameter_with_its_default_and_bounds():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    for name, each in CumulativeDelta.parameters().items():
-        row = re.search(rf"^\| `{name}` \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE)
-        assert row is not None
-        values = [float(value.replace(",", "")) for value in row.groups()[:3]]
-        assert values == [each.default, each.low, each.high]
-        assert row[4] == each.help

@@ -1,8 +1,6 @@
 """Delta divergence: fires where price and delta disagree at two swings, seldom where they do by chance."""
 
 import math
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,16 +194,3 @@ def test_an_unknown_row_is_as_if_it_had_not_been(name, odd, at):
     signals, scores = watch(other, **SMALL)
     assert signals.tolist() == [0, 0, 0, 0, 0, 0, 0, 1]
     assert scores[7] == pytest.approx(by_hand(-1, 6))
-
-
-# -- readme -----------------------------------------------------------------------------------------
-
-
-def test_the_readme_names_every_parameter_with_its_default_and_bounds():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    for name, each in DeltaDivergence.parameters().items():
-        row = re.search(rf"^\| `{name}` \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE)
-        assert row is not None
-        values = [float(value.replace(",", "")) for value in row.groups()[:3]]
-        assert values == [each.default, each.low, each.high]
-        assert row[4] == each.help

@@ -1,9 +1,7 @@
 """event-driven: answers a shock by what follows it, and keeps the contract of a strategy."""
 
 import math
-import re
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -205,13 +203,3 @@ def test_a_row_of_unknown_price_or_volume_is_passed_over(column, value):
     assert signals[CALM + 1] == 0
     assert signals[-1] == plain[-1] == 1
     assert scores[-1] == same[-1]
-
-
-def test_the_readme_names_every_parameter_with_its_default_and_bounds():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    for name, each in EventDriven.parameters().items():
-        row = re.search(rf"^\| `{name}` \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE)
-        assert row is not None
-        said = [float(value.replace(",", "")) for value in row.groups()[:3]]
-        assert said == [each.default, each.low, each.high]
-        assert row[4] == each.help

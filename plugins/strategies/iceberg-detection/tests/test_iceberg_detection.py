@@ -1,8 +1,5 @@
 """iceberg-detection: fires where a level is refilled as it is eaten, seldom where none is."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 from nexus_strategy_iceberg_detection import IcebergDetection
@@ -46,17 +43,6 @@ def null(seed: int) -> tuple[int, int]:
     return int(np.count_nonzero(signals)), len(signals)
 
 
-def curve(seeds, ease):
-    """Return precision and recall over these seeds, where half of what is planted is a decoy."""
-    total = np.zeros(4)
-    for seed in seeds:
-        session = scenarios.flow(seed, 120, ["iceberg"], interval=SECOND, ease=ease, rate=60.0)
-        signals, _ = scenarios.answers(IcebergDetection(), session)
-        found = scenarios.met(session.chunk.rows, signals, session.planted, WITHIN, since="start")
-        total += found.right, found.signals, found.found, found.plants
-    return total[0] / total[1], total[2] / total[3]
-
-
 @pytest.mark.skipif(not compile.JIT, reason="hours of order flow take long in plain Python")
 def test_it_answers_icebergs_that_are_eaten_on_their_side_in_time():
     assert sum(scenario(seed) for seed in range(10)) >= TARGETS["hits"] * 10
@@ -70,33 +56,19 @@ def test_it_seldom_fires_where_nobody_hides():
 
 @pytest.mark.skipif(not compile.JIT, reason="hours of order flow take long in plain Python")
 def test_precision_and_recall_among_decoys_at_the_middle_of_the_range():
-    precision, recall = curve(range(10), 0.5)
-    assert precision >= TARGETS["precision"]
-    assert recall >= TARGETS["recall"]
-
-
-def turned(session):
-    """The market upside down: p -> 2 p0 - p, bids for asks, bought for sold."""
-    rows, events = session.chunk.rows.copy(), session.chunk.events.copy()
-    old, p0 = session.chunk.rows, events["price"][1]
-    pairs = ("open open", "close close", "high low", "low high", "bid ask", "ask bid")
-    for one, other in (pair.split() for pair in pairs):
-        rows[one] = 2 * p0 - old[other]
-    for one, other in (("bid_size", "ask_size"), ("buy_volume", "sell_volume")):
-        rows[one], rows[other] = old[other], old[one]
-    priced = events["kind"] != CLEAR
-    events["price"][priced] = 2 * p0 - events["price"][priced]
-    events["side"] = -events["side"]
-    return scenarios.Session(
-        Chunk(rows, session.chunk.starts, events, session.chunk.event_starts), session.planted
+    sessions = (
+        scenarios.flow(seed, 120, ["iceberg"], interval=SECOND, ease=0.5, rate=60.0) for seed in range(10)
     )
+    found = scenarios.curve(IcebergDetection(), sessions, WITHIN, since="start")
+    assert found.precision >= TARGETS["precision"]
+    assert found.recall >= TARGETS["recall"]
 
 
 @pytest.mark.skipif(not compile.JIT, reason="an hour of order flow takes long in plain Python")
 def test_the_market_upside_down_gives_the_opposite_signals_with_the_same_scores():
     session = scenarios.flow(10_000, 60, ["iceberg"], interval=SECOND, ease=0.9, rate=60.0)
     signals, scores = scenarios.answers(IcebergDetection(), session)
-    opposite, same = scenarios.answers(IcebergDetection(), turned(session))
+    opposite, same = scenarios.answers(IcebergDetection(), scenarios.turned(session, 60_000.0))
     assert {-1, 1} <= set(signals.tolist())
     assert opposite.tolist() == (-signals).tolist()
     assert same.tobytes() == scores.tobytes()
@@ -235,19 +207,3 @@ def test_events_of_unknown_size_or_price_spoil_nothing():
         for price, size in ((np.nan, 1.0), (100.0, np.nan), (np.inf, 1.0), (100.0, np.inf))
     ]
     assert watch(*BEGUN, *eaten(1.0), *odd, *eaten(2.0)) == watch(*ICEBERG) != {}
-
-
-# -- readme -----------------------------------------------------------------------------------------
-
-
-def test_the_readme_names_every_parameter_with_its_default_and_bounds():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    for name, each in IcebergDetection.parameters().items():
-        row = re.search(rf"^\| `{name}` \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE)
-        assert row is not None
-        assert [float(value.replace(",", "")) for value in row.groups()[:3]] == [
-            each.default,
-            each.low,
-            each.high,
-        ]
-        assert row[4] == each.help

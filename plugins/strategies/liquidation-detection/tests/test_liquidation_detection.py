@@ -1,8 +1,6 @@
 """Liquidation detection: with cascades as they speed up, against them when spent, and seldom else."""
 
-import re
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,12 +8,11 @@ from nexus_strategy_liquidation_detection import LiquidationDetection
 
 from nexus_core import compile
 from nexus_core.market.blocks import Chunk
-from nexus_core.market.events import EVENT, LAST, LEVEL, LIQUIDATION, QUOTE, TRADE
+from nexus_core.market.events import EVENT, LAST, LIQUIDATION, TRADE
 from nexus_core.testing import StrategyContract, rows, scenarios
 
 SECOND = 1_000_000_000
 TARGETS = LiquidationDetection.targets
-SWAPPED = (("high", "low"), ("bid", "ask"), ("bid_size", "ask_size"), ("buy_volume", "sell_volume"))
 NAN = float("nan")
 
 
@@ -31,22 +28,6 @@ def answers(session, **params):
 def deaf(session):
     """The same market, of a feed that tells rows alone."""
     return scenarios.Session(Chunk(session.chunk.rows, session.chunk.starts), session.planted)
-
-
-def turned(session, p0=60_000.0):
-    """The market upside down: p -> 2 p0 - p, and the sides with it."""
-    rows, events = session.chunk.rows.copy(), session.chunk.events.copy()
-    for name in ("open", "high", "low", "close", "bid", "ask"):
-        rows[name] = 2 * p0 - rows[name]
-    other = rows.copy()
-    for left, right in SWAPPED:
-        rows[left], rows[right] = other[right], other[left]
-    priced = np.isin(events["kind"], (TRADE, QUOTE, LEVEL))
-    events["price"][priced] = 2 * p0 - events["price"][priced]
-    events["side"] = -events["side"]
-    return scenarios.Session(
-        Chunk(rows, session.chunk.starts, events, session.chunk.event_starts), session.planted
-    )
 
 
 # -- scenario, null, curves -------------------------------------------------------------------------
@@ -69,24 +50,14 @@ def null(seed):
 
 
 @lru_cache(maxsize=16)
-def planted(seed, minutes, ease):
-    return scenarios.flow(seed, minutes, ["cascade"], interval=SECOND, ease=ease)
-
-
-def curve(seeds, ease, of=lambda session: session, minutes=180):
-    """Precision and recall over cascades and decoys; a cascade has two sides, one for each of its phases."""
-    found = plants = right = given = 0
-    for seed in seeds:
-        session = planted(seed, minutes, ease)
-        after = session.planted.copy()
-        after["side"], after["start"] = -after["side"], after["turn"]
-        both = np.concatenate([session.planted, after])
-        both = both[both["start"] > session.chunk.rows["ts"][LiquidationDetection.warmup]]
-        signals, _ = answers(of(session))
-        met = scenarios.met(session.chunk.rows, signals, both, int(TARGETS["within"]), since="start")
-        found, plants = found + met.found, plants + met.plants
-        right, given = right + met.right, given + met.signals
-    return right / given, found / plants
+def phased(seed):
+    """Three hours with cascades and decoys; a cascade has two sides, one for each of its phases."""
+    session = scenarios.flow(seed, 180, ["cascade"], interval=SECOND, ease=0.5)
+    after = session.planted.copy()
+    after["side"], after["start"] = -after["side"], after["turn"]
+    both = np.concatenate([session.planted, after])
+    warm = both["start"] > session.chunk.rows["ts"][LiquidationDetection.warmup]
+    return scenarios.Session(session.chunk, both[warm])
 
 
 def test_it_goes_with_cascades_before_they_turn():
@@ -102,15 +73,16 @@ def test_without_cascades_it_seldom_fires():
 @pytest.mark.skipif(not compile.JIT, reason="a hundred thousand rows take long in plain Python")
 @pytest.mark.parametrize("of", [lambda session: session, deaf], ids=["forced trades told", "rows alone"])
 def test_half_way_up_in_clearness_it_tells_cascades_from_single_prints(of):
-    precision, recall = curve(range(12), 0.5, of)
-    assert precision >= TARGETS["precision"]
-    assert recall >= TARGETS["recall"]
+    sessions = (of(phased(seed)) for seed in range(12))
+    found = scenarios.curve(LiquidationDetection(), sessions, int(TARGETS["within"]), since="start")
+    assert found.precision >= TARGETS["precision"]
+    assert found.recall >= TARGETS["recall"]
 
 
 def test_upside_down_it_says_the_opposite():
     session = scenarios.flow(3, 180, ["cascade"], interval=SECOND, ease=0.7, rate=12.0)
     signals, scores = answers(session)
-    opposite, same = answers(turned(session))
+    opposite, same = answers(scenarios.turned(session, 60_000.0))
     assert np.count_nonzero(signals) >= 4
     assert opposite.tolist() == (-signals).tolist()
     assert same == pytest.approx(scores, abs=1e-9)
@@ -222,15 +194,3 @@ def test_a_models_opinion_has_three_tenths():
 def test_a_cascade_without_an_end_is_given_up():
     made = burst(size=700, at=350, length=350, ticks=0.5)
     assert len(fired(made, spent=0.05)[0]) == 1
-
-
-# -- readme -----------------------------------------------------------------------------------------
-
-
-def test_the_readme_names_every_parameter_with_its_default_and_bounds():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    for name, each in LiquidationDetection.parameters().items():
-        row = re.search(rf"^\| `{name}` \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE)
-        assert row is not None
-        assert [float(v.replace(",", "")) for v in row.groups()[:3]] == [each.default, each.low, each.high]
-        assert row[4] == each.help

@@ -1,8 +1,5 @@
 """Liquidity absorption: fires against aggressors once a price has eaten all they had, seldom elsewhere."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 from nexus_strategy_liquidity_absorption import LiquidityAbsorption
@@ -206,16 +203,3 @@ def test_a_close_that_is_not_known_gives_no_signal_and_no_harm():
 def test_a_parameter_outside_its_bounds_is_refused_by_name():
     with pytest.raises(ConfigError, match=r"share was 1.5, must be in \[0.0, 1.0\]"):
         LiquidityAbsorption(share=1.5)
-
-
-def test_the_readme_names_every_parameter_with_its_default_and_bounds():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    for name, each in LiquidityAbsorption.parameters().items():
-        row = re.search(rf"^\| `{name}` \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE)
-        assert row is not None
-        assert [float(value.replace(",", "")) for value in row.groups()[:3]] == [
-            each.default,
-            each.low,
-            each.high,
-        ]
-        assert row[4] == each.help

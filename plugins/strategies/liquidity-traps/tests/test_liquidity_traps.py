@@ -1,9 +1,7 @@
 """Liquidity traps: fires on false breaks with selling or buying behind the return, seldom elsewhere."""
 
 import math
-import re
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,19 +128,11 @@ def market(*bars):
     return rows(close, high=high, low=low, volume=bought + sold, buy_volume=bought, sell_volume=sold)
 
 
-def turned(made):
-    other = made.copy()
-    for name, from_name in (("high", "low"), ("low", "high"), ("open", "open"), ("close", "close")):
-        other[name] = 20 - made[from_name]
-    other["buy_volume"], other["sell_volume"] = made["sell_volume"], made["buy_volume"]
-    return other
-
-
 def test_by_hand():
     signals, scores = watch(market(*CALM, BREAK, FALL), **SMALL)
     assert signals.tolist() == [0, 0, 0, 0, 0, -1]
     assert scores[5] == pytest.approx(1.6 / 2.6)  # 16 sold net in one row, over the usual 10
-    signals, scores = watch(turned(market(*CALM, BREAK, FALL)), **SMALL)
+    signals, scores = watch(scenarios.turned(market(*CALM, BREAK, FALL), 10.0), **SMALL)
     assert signals.tolist() == [0, 0, 0, 0, 0, 1]
     assert scores[5] == pytest.approx(1.6 / 2.6)
 
@@ -205,16 +195,3 @@ def test_an_unknown_row_is_as_if_it_had_not_been(name, odd, at):
     assert signals[at] == 0
     assert signals.tolist()[-1] == -1
     assert scores[-1] == pytest.approx(1.6 / 2.6)
-
-
-# -- readme -----------------------------------------------------------------------------------------
-
-
-def test_the_readme_names_every_parameter_with_its_default_and_bounds():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    for name, each in LiquidityTraps.parameters().items():
-        row = re.search(rf"^\| `{name}` \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE)
-        assert row is not None
-        values = [float(value.replace(",", "")) for value in row.groups()[:3]]
-        assert values == [each.default, each.low, each.high]
-        assert row[4] == each.help

@@ -1,8 +1,5 @@
 """lvn-breakout: fires where price travels between two nodes, by the contract of a strategy."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 from nexus_strategy_lvn_breakout import LvnBreakout
@@ -173,19 +170,10 @@ def test_a_row_that_is_not_known_changes_nothing(field, value):
     assert (signals[76:], scores[76:]) == (usual[0][75:], usual[1][75:])
 
 
-def turned(market):
-    other = market.copy()
-    twice = 2.0 * market["close"][0]
-    for name, source in (("open", "open"), ("close", "close"), ("high", "low"), ("low", "high")):
-        other[name] = twice - market[source]
-    other["buy_volume"], other["sell_volume"] = market["sell_volume"], market["buy_volume"]
-    return other
-
-
 def test_the_market_upside_down_gives_the_opposite_signals_with_the_same_scores():
     market = scenarios.driftless(10_003, 7_200)
     signals, scores = scenarios.answers(LvnBreakout(), market)
-    others, same = scenarios.answers(LvnBreakout(), turned(market))
+    others, same = scenarios.answers(LvnBreakout(), scenarios.turned(market))
     heard = signals != ABSENT
     assert len(fired(signals)) > 20
     assert (others[heard] == -signals[heard]).all()
@@ -196,16 +184,3 @@ def test_a_models_opinion_has_three_tenths_of_the_score():
     assert LvnBreakout.blend(None, 1, 0.8, 1.0) == (1, pytest.approx(0.86))
     assert LvnBreakout.blend(None, -1, 0.8, 1.0) == (-1, pytest.approx(0.26))
     assert LvnBreakout.blend(None, 1, 0.8, np.nan) == (1, 0.8)
-
-
-# -- readme -----------------------------------------------------------------------------------------
-
-
-def test_the_readme_names_every_parameter_with_its_default_and_bounds():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    for name, each in LvnBreakout.parameters().items():
-        row = re.search(rf"^\| `{name}` \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE)
-        assert row is not None, name
-        told = [float(value.replace(",", "")) for value in row.groups()[:3]]
-        assert told == [each.default, each.low, each.high]
-        assert row[4] == each.help

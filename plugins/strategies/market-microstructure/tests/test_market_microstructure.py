@@ -1,8 +1,5 @@
 """Market microstructure: it follows flow whose impact stays, and seldom other flow."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 from nexus_strategy_market_microstructure import MarketMicrostructure
@@ -14,7 +11,6 @@ from nexus_core.testing import StrategyContract, rows, scenarios
 
 SECOND = 1_000_000_000
 TARGETS = MarketMicrostructure.targets
-SWAPPED = (("high", "low"), ("bid", "ask"), ("bid_size", "ask_size"), ("buy_volume", "sell_volume"))
 NAN = float("nan")
 
 
@@ -25,22 +21,6 @@ class TestMarketMicrostructure(StrategyContract):
 def answers(session, **params):
     signals, scores = scenarios.answers(MarketMicrostructure(**params), session)
     return np.where(signals < -2, 0, signals), scores
-
-
-def turned(session, p0=60_000.0):
-    """The market upside down: p -> 2 p0 - p, and the sides with it."""
-    rows, events = session.chunk.rows.copy(), session.chunk.events.copy()
-    for name in ("open", "high", "low", "close", "bid", "ask"):
-        rows[name] = 2 * p0 - rows[name]
-    other = rows.copy()
-    for left, right in SWAPPED:
-        rows[left], rows[right] = other[right], other[left]
-    priced = np.isin(events["kind"], (TRADE, QUOTE, LEVEL))
-    events["price"][priced] = 2 * p0 - events["price"][priced]
-    events["side"] = -events["side"]
-    return scenarios.Session(
-        Chunk(rows, session.chunk.starts, events, session.chunk.event_starts), session.planted
-    )
 
 
 # -- scenario, null ---------------------------------------------------------------------------------
@@ -73,7 +53,7 @@ def test_without_informed_flow_it_seldom_fires():
 def test_upside_down_it_says_the_opposite():
     session = scenarios.flow(3, 240, ["informed"], interval=SECOND, ease=0.9, rate=12.0)
     signals, scores = answers(session)
-    opposite, same = answers(turned(session))
+    opposite, same = answers(scenarios.turned(session, 60_000.0))
     assert np.count_nonzero(signals) >= 4
     assert opposite.tolist() == (-signals).tolist()
     assert same == pytest.approx(scores, abs=1e-9)
@@ -179,15 +159,3 @@ def test_trades_of_no_size_or_no_side_change_nothing():
     events["size"][trades[1::3]], events["side"][trades[2::3]] = NAN, 0
     chunk = Chunk(session.chunk.rows, session.chunk.starts, events, np.array([0, len(events)]))
     assert fired(scenarios.Session(chunk, session.planted))[0] == fired(session)[0]
-
-
-# -- readme -----------------------------------------------------------------------------------------
-
-
-def test_the_readme_names_every_parameter_with_its_default_and_bounds():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    for name, each in MarketMicrostructure.parameters().items():
-        row = re.search(rf"^\| `{name}` \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE)
-        assert row is not None
-        assert [float(v.replace(",", "")) for v in row.groups()[:3]] == [each.default, each.low, each.high]
-        assert row[4] == each.help

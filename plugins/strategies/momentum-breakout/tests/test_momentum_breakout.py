@@ -1,8 +1,6 @@
 """momentum-breakout: follows breaks that hold, turns on those that fail, and keeps the contract."""
 
-import re
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -193,13 +191,3 @@ def test_a_row_of_unknown_price_or_volume_is_passed_over(column, value):
     signals, scores = ask(odd)
     assert signals == [0, 0, 0, 1]
     assert scores[-1] == ask(made)[1][-1]
-
-
-def test_the_readme_names_every_parameter_with_its_default_and_bounds():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    for name, each in MomentumBreakout.parameters().items():
-        row = re.search(rf"^\| `{name}` \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE)
-        assert row is not None
-        said = [float(value.replace(",", "")) for value in row.groups()[:3]]
-        assert said == [each.default, each.low, each.high]
-        assert row[4] == each.help

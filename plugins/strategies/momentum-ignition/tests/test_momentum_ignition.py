@@ -1,20 +1,14 @@
 """Momentum ignition: with a burst while it propagates, against it at its exhaustion, and seldom else."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 from nexus_strategy_momentum_ignition import MomentumIgnition
 
 from nexus_core import compile
-from nexus_core.market.blocks import Chunk
-from nexus_core.market.events import LEVEL, QUOTE, TRADE
 from nexus_core.testing import StrategyContract, rows, scenarios
 
 SECOND = 1_000_000_000
 TARGETS = MomentumIgnition.targets
-SWAPPED = (("high", "low"), ("bid", "ask"), ("bid_size", "ask_size"), ("buy_volume", "sell_volume"))
 NAN = float("nan")
 
 
@@ -25,22 +19,6 @@ class TestMomentumIgnition(StrategyContract):
 def answers(session, **params):
     signals, scores = scenarios.answers(MomentumIgnition(**params), session)
     return np.where(signals < -2, 0, signals), scores
-
-
-def turned(session, p0=60_000.0):
-    """The market upside down: p -> 2 p0 - p, and the sides with it."""
-    rows, events = session.chunk.rows.copy(), session.chunk.events.copy()
-    for name in ("open", "high", "low", "close", "bid", "ask"):
-        rows[name] = 2 * p0 - rows[name]
-    other = rows.copy()
-    for left, right in SWAPPED:
-        rows[left], rows[right] = other[right], other[left]
-    priced = np.isin(events["kind"], (TRADE, QUOTE, LEVEL))
-    events["price"][priced] = 2 * p0 - events["price"][priced]
-    events["side"] = -events["side"]
-    return scenarios.Session(
-        Chunk(rows, session.chunk.starts, events, session.chunk.event_starts), session.planted
-    )
 
 
 # -- scenario, null, decoys -------------------------------------------------------------------------
@@ -89,7 +67,7 @@ def test_as_much_trading_of_both_sides_is_no_burst():
 def test_upside_down_it_says_the_opposite():
     session = scenarios.flow(3, 180, ["ignition"], interval=SECOND, ease=0.8, rate=12.0)
     signals, scores = answers(session)
-    opposite, same = answers(turned(session))
+    opposite, same = answers(scenarios.turned(session, 60_000.0))
     assert np.count_nonzero(signals) >= 4
     assert opposite.tolist() == (-signals).tolist()
     assert same == pytest.approx(scores, abs=1e-9)
@@ -191,15 +169,3 @@ def test_a_burst_without_an_end_is_given_up():
 def test_a_models_opinion_has_three_tenths():
     assert MomentumIgnition.blend(None, -1, 0.8, -1.0) == pytest.approx((-1, 0.86))
     assert MomentumIgnition.blend(None, -1, 0.8, NAN) == (-1, 0.8)
-
-
-# -- readme -----------------------------------------------------------------------------------------
-
-
-def test_the_readme_names_every_parameter_with_its_default_and_bounds():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    for name, each in MomentumIgnition.parameters().items():
-        row = re.search(rf"^\| `{name}` \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE)
-        assert row is not None
-        assert [float(v.replace(",", "")) for v in row.groups()[:3]] == [each.default, each.low, each.high]
-        assert row[4] == each.help

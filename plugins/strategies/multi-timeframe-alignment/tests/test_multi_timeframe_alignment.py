@@ -1,9 +1,7 @@
 """multi-timeframe-alignment: fires where trends were laid, and keeps the contract of a strategy."""
 
 import math
-import re
 from functools import cache
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -163,13 +161,3 @@ def test_no_opinion_leaves_it_and_a_contrary_one_silences_it():
     assert MultiTimeframeAlignment.blend(row, -1, 0.8, math.nan) == (-1, 0.8)
     assert MultiTimeframeAlignment.blend(row, -1, 0.5, 1.0) == (0, 0.0)
     assert MultiTimeframeAlignment.blend(row, 0, 0.0, 1.0) == (0, 0.0)
-
-
-def test_the_readme_names_every_parameter_with_its_default_and_bounds():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    for name, each in MultiTimeframeAlignment.parameters().items():
-        row = re.search(rf"^\| `{name}` \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE)
-        assert row is not None
-        said = [float(value.replace(",", "")) for value in row.groups()[:3]]
-        assert said == [each.default, each.low, each.high]
-        assert row[4] == each.help

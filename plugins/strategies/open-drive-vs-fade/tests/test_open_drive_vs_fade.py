@@ -1,8 +1,5 @@
 """open-drive-vs-fade: tells what follows an opening, by the contract of a strategy."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 from nexus_strategy_open_drive_vs_fade import OpenDriveVsFade
@@ -169,34 +166,12 @@ def test_a_row_that_is_not_known_changes_nothing(field, value):
     )
 
 
-def turned(made):
-    other = made.copy()
-    twice = 2.0 * made["close"][0]
-    for name, source in (("open", "open"), ("close", "close"), ("high", "low"), ("low", "high")):
-        other[name] = twice - made[source]
-    other["buy_volume"], other["sell_volume"] = made["sell_volume"], made["buy_volume"]
-    return other
-
-
 @pytest.mark.parametrize("then", [0.8, 0.2, np.nan])
 def test_the_market_upside_down_gives_the_opposite_signals_with_the_same_scores(then):
     made = market(RISE, [117.0, 118.0, 119.0, 120.0, 121.0, 122.0], then=then)
     signals, scores = scenarios.answers(OpenDriveVsFade(), made)
-    others, same = scenarios.answers(OpenDriveVsFade(), turned(made))
+    others, same = scenarios.answers(OpenDriveVsFade(), scenarios.turned(made))
     heard = signals != ABSENT
     assert len(fired(signals)) == 1
     assert (others[heard] == -signals[heard]).all()
     assert same.tobytes() == scores.tobytes()
-
-
-# -- readme -----------------------------------------------------------------------------------------
-
-
-def test_the_readme_names_every_parameter_with_its_default_and_bounds():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    for name, each in OpenDriveVsFade.parameters().items():
-        row = re.search(rf"^\| `{name}` \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE)
-        assert row is not None, name
-        told = [float(value.replace(",", "")) for value in row.groups()[:3]]
-        assert told == [each.default, each.low, each.high]
-        assert row[4] == each.help

@@ -1,8 +1,5 @@
 """Order-book imbalance: fires where book and flow lean to one side for long, seldom where they do not."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 from nexus_strategy_order_book_imbalance import OrderBookImbalance
@@ -193,16 +190,3 @@ def test_a_book_that_is_not_known_or_a_close_that_is_not_gives_no_signal_and_no_
 def test_a_parameter_outside_its_bounds_is_refused_by_name():
     with pytest.raises(ConfigError, match=r"levels was 11, must be a whole number in \[1, 10\]"):
         OrderBookImbalance(levels=11)
-
-
-def test_the_readme_names_every_parameter_with_its_default_and_bounds():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    for name, each in OrderBookImbalance.parameters().items():
-        row = re.search(rf"^\| `{name}` \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE)
-        assert row is not None
-        assert [float(value.replace(",", "")) for value in row.groups()[:3]] == [
-            each.default,
-            each.low,
-            each.high,
-        ]
-        assert row[4] == each.help

@@ -1,8 +1,5 @@
 """profile-rotation: reads the last session's value area, by the contract of a strategy."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 from nexus_strategy_profile_rotation import ProfileRotation
@@ -187,18 +184,10 @@ def test_a_row_that_is_not_known_changes_nothing(field, value):
     assert (signals[151:], scores[151:]) == (usual[0][150:], usual[1][150:])
 
 
-def turned(made):
-    other = made.copy()
-    twice = 2.0 * made["close"][0]
-    for name, source in (("open", "open"), ("close", "close"), ("high", "low"), ("low", "high")):
-        other[name] = twice - made[source]
-    return other
-
-
 @pytest.mark.parametrize("made", [scenarios.rotation(10_004).rows, market(LADDER, HIGHER, [120.0] * 7)])
 def test_the_market_upside_down_gives_the_opposite_signals_with_the_same_scores(made):
     signals, scores = scenarios.answers(ProfileRotation(), made)
-    others, same = scenarios.answers(ProfileRotation(), turned(made))
+    others, same = scenarios.answers(ProfileRotation(), scenarios.turned(made))
     heard = signals != ABSENT
     assert len(fired(signals)) > 0
     assert (others[heard] == -signals[heard]).all()
@@ -209,16 +198,3 @@ def test_a_models_opinion_has_three_tenths_of_the_score():
     assert ProfileRotation.blend(None, 1, 0.8, 1.0) == (1, pytest.approx(0.86))
     assert ProfileRotation.blend(None, -1, 0.8, 1.0) == (-1, pytest.approx(0.26))
     assert ProfileRotation.blend(None, 1, 0.8, np.nan) == (1, 0.8)
-
-
-# -- readme -----------------------------------------------------------------------------------------
-
-
-def test_the_readme_names_every_parameter_with_its_default_and_bounds():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    for name, each in ProfileRotation.parameters().items():
-        row = re.search(rf"^\| `{name}` \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE)
-        assert row is not None, name
-        told = [float(value.replace(",", "")) for value in row.groups()[:3]]
-        assert told == [each.default, each.low, each.high]
-        assert row[4] == each.help

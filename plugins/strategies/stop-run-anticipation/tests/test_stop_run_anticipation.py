@@ -1,8 +1,6 @@
 """Stop runs: goes with the run to a near cluster of stops, and against it once it was swept."""
 
 import math
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,20 +121,12 @@ def market(*bars, **fields):
     )
 
 
-def turned(made, about):
-    other = made.copy()
-    for name, from_name in (("high", "low"), ("low", "high"), ("open", "open"), ("close", "close")):
-        other[name] = 2 * about - made[from_name]
-    other["buy_volume"], other["sell_volume"] = made["sell_volume"], made["buy_volume"]
-    return other
-
-
 def test_a_sweep_that_comes_back_is_sold_above_and_bought_below():
     made = market(*CALM, SWEEP, FALL)
     signals, scores = watch(made, **SMALL)
     assert signals.tolist() == [0] * 7 + [-2]
     assert scores[7] == pytest.approx(0.6 * 3 / (1 + 0.6 * 3))  # 30 over the usual 10
-    other, same = watch(turned(made, 10.0), **SMALL)
+    other, same = watch(scenarios.turned(made, 10.0), **SMALL)
     assert other.tolist() == [0] * 7 + [2]
     assert same.tolist() == scores.tolist()
 
@@ -175,7 +165,7 @@ def test_stops_lie_beyond_round_numbers_too():
     assert watch(made, **SMALL | {"round": 8.0})[0].tolist() == [0] * 11 + [-2]
     assert not watch(made, **SMALL)[0].any()
     assert not watch(made, **SMALL | {"round": 101.0})[0].any()
-    other, _ = watch(turned(made, 100.0), **SMALL | {"round": 8.0})
+    other, _ = watch(scenarios.turned(made, 100.0), **SMALL | {"round": 8.0})
     assert other.tolist() == [0] * 11 + [2]
 
 
@@ -191,7 +181,7 @@ def test_a_run_to_a_near_swing_is_followed_once():
     signals, scores = watch(made, **RUNS)
     assert signals.tolist() == [0] * 9 + [1, 0]  # at 10 the swing of 12 is one range of 2 away
     assert scores[9] == pytest.approx(0.5 * 2.5 / (1 + 0.5 * 2.5))  # 5 in five rows: 2.5 ranges
-    other, _ = watch(turned(made, 10.0), **RUNS)
+    other, _ = watch(scenarios.turned(made, 10.0), **RUNS)
     assert other.tolist() == [0] * 9 + [-1, 0]
 
 
@@ -226,20 +216,7 @@ def test_an_unknown_row_is_as_if_it_had_not_been(name, odd, at):
 def test_the_market_turned_over_about_a_round_number_turns_the_signals():
     made = scenarios.driftless(10_000, 4_000)
     signals, scores = watch(made)
-    other, same = watch(turned(made, 30_000.0))
+    other, same = watch(scenarios.turned(made, 30_000.0))
     assert np.count_nonzero(signals) > 5
     assert other.tolist() == (-signals).tolist()
     assert same.tobytes() == scores.tobytes()
-
-
-# -- readme -----------------------------------------------------------------------------------------
-
-
-def test_the_readme_names_every_parameter_with_its_default_and_bounds():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    for name, each in StopRunAnticipation.parameters().items():
-        row = re.search(rf"^\| `{name}` \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE)
-        assert row is not None
-        values = [float(value.replace(",", "")) for value in row.groups()[:3]]
-        assert values == [each.default, each.low, each.high]
-        assert row[4] == each.help

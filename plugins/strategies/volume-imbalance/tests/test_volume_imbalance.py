@@ -1,9 +1,7 @@
 """volume-imbalance: fires on runs of one-sided volume, and keeps the contract of a strategy."""
 
 import math
-import re
 from functools import cache
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -207,13 +205,3 @@ def test_a_models_opinion_has_a_share_of_three_tenths():
     row = SimpleNamespace()
     assert VolumeImbalance.blend(row, -1, 0.8, -0.5) == (-1, pytest.approx(0.7 * 0.8 + 0.3 * 0.5))
     assert VolumeImbalance.blend(row, 1, 0.8, math.nan) == (1, 0.8)
-
-
-def test_the_readme_names_every_parameter_with_its_default_and_bounds():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    for name, each in VolumeImbalance.parameters().items():
-        row = re.search(rf"^\| `{name}` \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE)
-        assert row is not None
-        said = [float(value.replace(",", "")) for value in row.groups()[:3]]
-        assert said == [each.default, each.low, each.high]
-        assert row[4] == each.help

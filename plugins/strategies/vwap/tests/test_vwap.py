@@ -1,9 +1,7 @@
 """VWAP: fires where the pattern was built, seldom where there is none, and by the contract of a strategy."""
 
 import math
-import re
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,14 +51,6 @@ def walk(seed, rows):
     return bars(close, rng.lognormal(3.0, 0.5, rows), np.arange(rows) // 1440)
 
 
-def turned(rows):
-    """The market upside down: p -> 2 p0 - p."""
-    other, p0 = rows.copy(), rows["close"][0]
-    other["open"], other["close"] = 2 * p0 - rows["open"], 2 * p0 - rows["close"]
-    other["high"], other["low"] = 2 * p0 - rows["low"], 2 * p0 - rows["high"]
-    return other
-
-
 def watch(rows, cuts=(), **params):
     """Run over one symbol's rows, cut into blocks before the rows `cuts`."""
     loop = StrategyLoop("vwap", Vwap(**params), 1)
@@ -85,7 +75,7 @@ def scenario(seed: int) -> bool:
     rng = np.random.default_rng(seed)
     depth = rng.uniform(10.0, 16.0)
     rows, side = excursion(depth, seed=seed), 1 if seed % 2 else -1
-    signals, _, _ = watch(rows if side > 0 else turned(rows), k=4.0)
+    signals, _, _ = watch(rows if side > 0 else scenarios.turned(rows), k=4.0)
     return bool((signals[BACK : BACK + TARGETS["within"] + 1] == side).any())
 
 
@@ -109,7 +99,7 @@ def excursion(depth, stay=BACK - BREAK, half_life=5, seed=21):
 
 def test_it_buys_when_price_is_back_from_below_and_sells_when_back_from_above():
     rows = excursion(depth=12)
-    for market, side in ((rows, 1), (turned(rows), -1)):
+    for market, side in ((rows, 1), (scenarios.turned(rows), -1)):
         signals, scores, _ = watch(market, k=4.0)  # beyond what the calm market does by itself
         assert fired(signals).tolist() == [BACK]
         assert signals[BACK] == side
@@ -305,19 +295,3 @@ def test_prices_that_never_move_are_no_signal():
 def test_a_parameter_outside_its_bounds_is_refused_by_name(given, said):
     with pytest.raises(ConfigError, match=said):
         Vwap(**given)
-
-
-# -- readme -----------------------------------------------------------------------------------------
-
-
-def test_the_readme_names_every_parameter_with_its_default_and_bounds():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    for name, each in Vwap.parameters().items():
-        row = re.search(rf"^\| `{name}` \| (\S+) \| (\S+) to (\S+) \| (.+) \|$", text, re.MULTILINE)
-        assert row is not None
-        assert [float(value.replace(",", "")) for value in row.groups()[:3]] == [
-            each.default,
-            each.low,
-            each.high,
-        ]
-        assert row[4] == each.help
