@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from nexus_core import step, steps
 
 PLACES = 20
@@ -40,6 +42,10 @@ INPUTS = (
 """What stands at each place."""
 
 
+HUGE = 1e100
+"""A volume from here on is none: differences of larger ones could be infinite."""
+
+
 def trends():
     """Return what the inputs remember of a symbol before its first row."""
     return steps.record(
@@ -66,7 +72,8 @@ def show_price(inputs, state, price, sigma):
 def show_volume(inputs, state, volume, change):
     """Write volume against its usual, and what came with rising less what came with falling prices."""
     side = int(change > 0.0) - int(change < 0.0)
-    volume = volume if change - change == 0.0 else math.nan  # both sides of a share see the same rows
+    # both sides of a share see the same rows, and none that an average would not forget
+    volume = volume if 0.0 <= volume < HUGE and change - change == 0.0 else math.nan
     usual_5 = steps.ewm.push(state.volume_5, volume)
     usual_20 = steps.ewm.push(state.volume_20, volume)
     usual_60 = steps.ewm.push(state.volume_60, volume)
@@ -77,10 +84,18 @@ def show_volume(inputs, state, volume, change):
 
 
 @step
+def balance(one, other):
+    """Return one less the other over both, in [-1, 1]; NaN where a part is unknown or both are nothing."""
+    if one >= 0.0 and other >= 0.0:
+        return (one - other) / (one + other)
+    return np.float64(math.nan)
+
+
+@step
 def show_row(inputs, state, row):
     """Write the microstructure that a row tells by itself."""
-    touch = (row.bid_size - row.ask_size) / (row.bid_size + row.ask_size)
-    taking = (row.buy_volume - row.sell_volume) / (row.buy_volume + row.sell_volume)
+    touch = balance(row.bid_size, row.ask_size)
+    taking = balance(row.buy_volume, row.sell_volume)
     span = row.high - row.low
     inputs[32] = (row.ask - row.bid) / (0.5 * row.bid + 0.5 * row.ask)
     inputs[34] = touch

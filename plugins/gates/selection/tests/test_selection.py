@@ -404,24 +404,32 @@ def test_a_hole_poisons_nothing(hole):
         assert np.isnan(settled[:, place]).sum() == np.isnan(fresh[-len(settled) :, place]).sum()
 
 
+ODD = [1.0, 1.1, 1e-300, 1e300, sys.float_info.max, -sys.float_info.max, 0.0, -1.0, NAN, INF, -INF]
+FIELDS = ("open", "high", "low", "close", "volume", "bid", "ask")
+FIELDS += ("bid_size", "ask_size", "buy_volume", "sell_volume")
+SEEN = [0, 1, 2, *range(5, 10), *range(32, 41)]
+"""The inputs that come of rows alone."""
+
+
 @unhurried
 @given(
     st.lists(
-        st.tuples(*[st.sampled_from([1.0, 1.1, 1e-300, 1e300, 0.0, -1.0, NAN, INF, -INF]) for _ in range(7)]),
+        st.tuples(*[st.sampled_from(ODD) for _ in FIELDS]),
         min_size=1,
         max_size=60,
     )
 )
 def test_an_anomaly_is_a_share_or_unknown(values):
     made = rows([1.0] * len(values))
-    for k, name in enumerate(("open", "high", "low", "close", "volume", "bid", "ask")):
+    for k, name in enumerate(FIELDS):
         made[name] = [each[k] for each in values]
-    layer, calm = Selection(window=20, least=2), bars(swinging(60))
+    layer, calm = Selection(window=20, least=2), bars(swinging(60), buy_volume=2.0, sell_volume=1.0)
     states = first(layer)
     got = watched(made, states, window=20, least=2)["anomaly"]
     assert all(0.0 <= each <= 1.0 for each in got[~np.isnan(got)])
-    later = watched(calm, states, window=20, least=2)["anomaly"]  # whatever came before
-    assert ((later[3:] >= 0.0) & (later[3:] <= 1.0)).all()
+    later = watched(calm, states, window=20, least=2)  # whatever came before
+    assert ((later["anomaly"][3:] >= 0.0) & (later["anomaly"][3:] <= 1.0)).all()
+    assert np.isfinite(later["selection_inputs"][25:][:, SEEN]).all()
 
 
 def expected(values, window, floor):
