@@ -200,7 +200,8 @@ FIELDS = dict.fromkeys([*CONTEXT.names, *Assessment.reads, *Assessment.writes])
 SEEN = layout((" ".join(FIELDS), "f8"))
 CASE = {
     "mqscore": 0.6, "liquidity": 0.6, "volatility": 0.4, "noise": 0.4, "regime": 2.0,
-    "regime_confidence": 0.8, "mean_trust": 1.0, "confidence": 0.8, "scale": 1.0, "held": 0, "occupied": 0, "mode": 0,
+    "regime_confidence": 0.8, "mean_trust": 1.0, "confidence": 0.8, "scale": 1.0, "held": 0,
+    "occupied": 0, "mode": 0,
     "equity": 100_000, "peak": 100_000, "day_start": 100_000, "week_start": 100_000, "held_margin": 0,
     "side": 1, "price": 100, "notional": 5_000, "stop": 98, "min_notional": 10,
 }  # fmt: skip
