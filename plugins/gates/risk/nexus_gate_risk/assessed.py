@@ -78,8 +78,7 @@ class Var(Gate):
         size = float(proposal.notional) / float(proposal.equity)
         price = float(proposal.price)
         away = (price - float(proposal.stop)) / price * float(proposal.side)
-        stops = proposal.stop > 0 and away > 0.0
-        return metrics(size, price, proposal.side, away if stops else 1.0, 0.0, 0.0)[5]
+        return metrics(size, price, proposal.side, away if away > 0.0 else 1.0, 0.0, 0.0)[5]
 
 
 class Correlation(Gate):

@@ -137,10 +137,17 @@ def test_a_correlation_is_known_from_fifty_common_returns_on():
         assert math.isnan(found[0, 1]) != is_known
 
 
-def test_a_price_that_never_moves_has_no_correlation():
+@pytest.mark.parametrize("symbol", [0, 1])
+def test_a_price_that_never_moves_has_no_correlation(symbol):
     closes = walks(2, 60)
-    closes[:, 1] = 7.0
+    closes[:, symbol] = 7.0
     assert np.isnan(matrix(watched(table(closes), 2), 2)).all()
+
+
+def test_the_order_of_symbols_within_a_tick_changes_nothing():
+    rows = table(walks(3, 80))
+    turned = rows.reshape(80, 3)[:, ::-1].reshape(-1)
+    assert watched(turned, 3).tobytes() == watched(rows, 3).tobytes()
 
 
 # -- which returns are common -----------------------------------------------------------------------
@@ -183,6 +190,7 @@ def test_prices_without_measure_poison_nothing():
     closes = walks(3, 70)
     wild = closes.copy()
     wild[20:23] = [[1e-320, 1e308, 1.0], [1e308, 1e-320, 1.0], [1e-320, 1e308, 1e-300]]
+    wild[30:33, 2] = [1e-320, 1e308, 1e-320]  # returns that are infinite beside others that are not
     found = matrix(watched(table(wild), 3), 3)
     assert (np.abs(found[~np.eye(3, dtype=bool)]) <= 1.0).all()
 
@@ -290,6 +298,14 @@ def test_long_and_long_on_what_moves_alike_is_one():
     states = watched(table(np.hstack([closes, closes])), 2)
     assert counted(0, 1, {1: (1, 0)}, states, 2) == pytest.approx(1.0)
     assert counted(1, -1, {0: (1, 0)}, states, 2) == pytest.approx(-1.0)
+
+
+def test_a_perfect_hedge_counts_as_minus_one():
+    states = fresh(2)[0]
+    for field in ("xx", "yy", "xy", "n"):
+        states["pairs"][field] = 64
+    assert counted(0, 1, {1: (1, 0)}, states, 2) == 1.0
+    assert counted(0, 1, {1: (-1, 0)}, states, 2) == -1.0
 
 
 def test_an_entry_beside_what_it_cannot_be_compared_with_is_unknown():
