@@ -337,7 +337,7 @@ def test_the_lock_fetches_only_from_the_public_index():
 
 def test_every_setting_is_read_somewhere_or_named_as_unread():
     rooms = [path for path in (ROOT / "nexus_core").rglob("*.py") if path.name != "config.py"]
-    text = "\n".join(path.read_text() for path in [*rooms, *(ROOT / "plugins").rglob("nexus_*/__init__.py")])
+    text = "\n".join(path.read_text() for path in [*rooms, *(ROOT / "plugins").rglob("nexus_*/*.py")])
     for each in config.describe():
         name = each.key.partition(".")[2]
         if each.bounds == each.default:  # there is nothing to choose
