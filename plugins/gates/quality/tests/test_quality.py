@@ -20,7 +20,7 @@ from nexus_synthetic import Generator
 
 from nexus_core import compile, testing
 from nexus_core.errors import ConfigError
-from nexus_core.records import CONTEXT, ROW, empty
+from nexus_core.records import CONTEXT, empty
 from nexus_core.steps.tool import record
 
 MINUTE = 60_000_000_000
@@ -31,8 +31,7 @@ def entry(rows, contexts, states, parameters):
         watch(rows[n], contexts[n], states[0], parameters[0])
 """
 MADE = np.dtype(
-    [(name, CONTEXT[name]) for name in CONTEXT.names]
-    + [(name, "f8", (size,) if size > 1 else ()) for name, size in Quality.writes.items()],
+    [(name, "f8", (size,) if size > 1 else ()) for name, size in {**CONTEXT, **Quality.writes}.items()],
     align=True,
 )
 """A context: the kernel's fields and the layer's."""
@@ -633,20 +632,19 @@ def test_compiled_and_plain_code_give_the_same_bits():
 def test_it_writes_what_it_declares_and_nothing_else():
     made = watched(market(150))
     for name in MADE.names:
-        assert np.isnan(made[name][-1]).all() == (name in CONTEXT.names), name
+        assert np.isnan(made[name][-1]).all() == (name in CONTEXT), name
     assert (Quality.layer, list(Quality.reads), Quality.step) == (1, [], None)
     assert Quality.writes["features"] == 65
 
 
+GATES = {"composite": package.Composite, "liquidity": package.Liquidity, "regime": package.Regime}
+
+
 def test_entry_points_name_the_layer_and_the_gates():
-    found = {each.name: each for each in entry_points(group="nexus.gates")}
-    for name, kind in (
-        ("quality", Quality),
-        ("composite", package.Composite),
-        ("liquidity", package.Liquidity),
-        ("regime", package.Regime),
-    ):
-        assert found[name].load() is kind
+    for group, names in (("nexus.layers", {"quality": Quality}), ("nexus.gates", GATES)):
+        found = {each.name: each for each in entry_points(group=group)}
+        for name, kind in names.items():
+            assert found[name].load() is kind
 
 
 @pytest.mark.parametrize("name", Quality.parameters())
@@ -696,5 +694,28 @@ def test_which_regimes_are_refused():
         assert found == refused
 
 
-def test_a_row_has_the_fields_that_are_read():
-    assert {"ts", "session_id", "bid_size", "volume"} <= set(ROW.names)
+def decided(rows, layers, **limits):
+    """Return what decided each row, where each had a signal to buy; one position follows another."""
+    gates = {
+        name: kind(**({"limit": limits[name]} if name in limits else {})) for name, kind in GATES.items()
+    }
+    trial = testing.Trial(gates, layers=layers, sizing="fixed-notional", notional=10.0)
+    trial.run(rows, 1)
+    names = {-1: "approved"} | {place.number: place.name for place in trial.chain.places}
+    return [names[int(each)] for each in trial.decisions["reason"]]
+
+
+def test_in_a_chain_the_gates_refuse_what_the_layer_says():
+    rows = market(300)
+    found, made = decided(rows, {"quality": Quality()}), watched(rows)
+    first = np.full(300, "", object)
+    first[made["danger"] >= 2] = "regime"
+    first[made["liquidity"] < 0.3] = "liquidity"
+    first[~(made["mqscore"] >= 0.45)] = "composite"
+    assert [each if each in GATES else "" for each in found] == first.tolist()
+    assert found[:19] == ["composite"] * 19
+    assert set(found) - set(GATES)
+
+
+def test_without_the_layer_every_gate_refuses():
+    assert set(decided(market(40), {})) == {"composite"}
