@@ -176,8 +176,12 @@ def _numba() -> Any:
     record: Any = numba.types.Record
     record.mangling_args = property(lambda r: ("R", (hashlib.sha256(r.name.encode()).hexdigest(),)))
     # nor is a record taken for another that begins alike
-    record.can_convert_to = lambda *_: None
+    record.can_convert_to = _no_other
     return numba
+
+
+def _no_other(_own: Any, _context: Any, _other: Any) -> None:
+    """Answer that no other record will do."""
 
 
 def _load(name: str, key: str, text: str, bindings: Mapping[str, Any]) -> Step:

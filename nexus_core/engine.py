@@ -93,7 +93,8 @@ class Engine:
                 f"feed: a chunk begins at {iso(chunk.times[0])}, and rows to {iso(self.time)} came before. "
                 "Chunks follow each other in time, and an instant lies in one."
             )
-        self._columns = self.chain.columns(len(chunk.rows))
+        most = size * len(self.market.instruments)
+        self._columns = self.chain.columns(len(chunk.rows), most)
         return cutting.blocks(chunk, self.tick, size, self.edge, stops)
 
     def advance(self, block: Block, told: Records) -> Iterator[Written]:
@@ -122,7 +123,7 @@ class Engine:
             seen = self.chain.columns(len(block.late.rows))
             self.ward.run(block.late, seen)
             self.chain.judge(block.late, seen)
-            self._columns = self.chain.columns(len(block.rows))
+            self._columns = self.chain.columns(len(block.rows), len(block.order))
         self.ward.run(block, self._columns)
         self.blends.run(block, self._columns.signals, self._columns.scores)
         self.outcomes.run(block, self._columns.signals, self._columns.scores, self._columns.told)

@@ -123,7 +123,7 @@ class Columns:
 
     def __getattr__(self, name: str) -> Any:
         if name in (self._judged.contexts.dtype.names or ()):
-            column = self._judged.contexts[name][self._order]
+            column = self._judged.contexts[name][: len(self._order)]
         elif name in (ROW.names or ()):
             column = self._rows[name][self._order]
         else:
@@ -206,7 +206,7 @@ class Chain:
         self.assessor = self._assessor()
         """The layer of the ledger pass."""
         self._generate()
-        self._columns = self._made(0)
+        self._columns = self._made(0, 0)
 
     def _place(self, name: str, gate: Gate, symbols: int) -> None:
         place = Place(len(self.places), name, gate.layer, gate.refuses, gate.halves)
@@ -256,12 +256,11 @@ class Chain:
                     self._asked[-1] += [g] if g in self._python else []
                     turns[-1].append(passes.gate(g, place.number, gate.refuses, gate.reads, gate.bound))
         watches = {k: guarded(cast("Step", type(layers[k]).watch)) for k in self._states}
-        steps = {
-            k: guarded(cast("Step", type(each).step)) for k, each in layers.items() if each.step is not None
-        }
-        made = [passes.watching(watches, self.fields)] if watches else []
-        clear = "" if watches else passes.cleared(self.fields, 8)
-        made += [passes.judging(each, steps, "" if n else clear, n == 0) for n, each in enumerate(turns)]
+        acting = {k: each for k, each in layers.items() if each.step is not None}
+        steps = {k: guarded(cast("Step", type(each).step)) for k, each in acting.items()}
+        clear = passes.cleared(self.fields)
+        made = [passes.judging(turns[0], steps, watches, clear)]
+        made += [passes.judging(each, steps, {}, "") for each in turns[1:]]
         self._fixed = [compile.Fixed(each) for each in made]
         params = {f"l{k}": layer.params.record()[0] for k, layer in layers.items()}
         params |= {f"g{g}": gate.params.record()[0] for g, (_, gate) in enumerate(self._market)}
@@ -307,42 +306,41 @@ class Chain:
             made[f"layer:{name}"] = states, code
         return made | {"standings": (self.standings, "")}
 
-    def columns(self, rows: int) -> Judged:
-        """Return the columns for a chunk of `rows` rows, cleared; they are the same arrays at every call."""
-        if rows > self._columns.directions.size:
-            self._columns = self._made(rows)
+    def columns(self, rows: int, most: int | None = None) -> Judged:
+        """Return the columns for a chunk of `rows` rows, cleared; they are the same arrays at every call.
+
+        `most` is how many of them are judged at once at the most: all, unless it is given.
+        """
+        at_once = rows if most is None else min(rows, most)
         columns = self._columns
+        if rows > columns.directions.size or at_once > len(columns.contexts):
+            columns = self._columns = self._made(rows, at_once)
         for column in (columns.directions, columns.confidences, columns.values, columns.limits):
             column[:rows] = 0
-        columns.reasons[:rows], columns.market[:, :rows] = -1, np.nan
-        columns.told[:, :rows], columns.weights[:rows] = 0, np.nan
+        columns.reasons[:rows], columns.market[:, :rows], columns.told[:, :rows] = -1, np.nan, 0
         return columns
 
-    def _made(self, rows: int) -> Judged:
-        voices = rows if len(self._asked) > 1 else 1
-        return Judged(rows, len(self._market), self.strategies, contexts(self.fields), voices)
+    def _made(self, rows: int, at_once: int) -> Judged:
+        voices = at_once if len(self._asked) > 1 else 1
+        return Judged(rows, at_once, len(self._market), self.strategies, contexts(self.fields), voices)
 
     def judge(self, block: Block, judged: Judged) -> None:
         """Run the market pass over a block whose signals and scores are in the columns."""
-        self._run(block.rows, block.first, block.last, block.order, judged)
+        self._run(block.rows, block.order, judged)
 
     def warm(self) -> None:
         """Compile, or load from the cache, what the market pass needs."""
-        none = np.zeros(self._symbols, np.int64)
-        self._run(empty(ROW, 0), none, none, none[:0], self.columns(0))
+        self._run(empty(ROW, 0), np.zeros(0, np.int64), self.columns(0))
 
-    def _run(self, rows: Records, first: Any, last: Any, order: Any, judged: Judged) -> None:
-        work = iter(self._fixed)
-        if self._states:
-            next(work)(rows, first, last, judged.contexts, self._given, *self._states.values())
-        for gates, each in zip(self._asked, work, strict=True):
+    def _run(self, rows: Records, order: Any, judged: Judged) -> None:
+        for n, (gates, each) in enumerate(zip(self._asked, self._fixed, strict=True)):
             for g in gates if len(order) else ():
                 judged.market[g, order] = self._python[g].ask(rows, order, judged)
             each(
                 rows, order, judged.signals, judged.scores, judged.told, self._known, self._least,
                 self.standings, judged.voices, judged.contexts, judged.directions, judged.confidences,
                 judged.reasons, judged.values, judged.limits, judged.market, judged.bounds, judged.weights,
-                self._given,
+                self._given, *(self._states.values() if n == 0 else ()),
             )  # fmt: skip
 
 

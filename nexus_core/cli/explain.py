@@ -18,10 +18,10 @@ from nexus_core.upkeep import homes
 app = output.command()
 
 _NAMES = {1: "quality", 2: "signals", 3: "selection", 4: "aggregation", 5: "routing", 6: "risk"}
-_WIDE, _UNDER = "   ", " " * 17
+_WIDE, _UNDER = "   ", "\n" + " " * 18
 _GATE = ("gate", "layer", "refuses")
 _SIGNALS = {ABSENT: "ABSENT", **{each.value: each.name for each in types.SignalType}}
-_SIGNS = {"above": ("<=", ">"), "from": ("<", ">="), "below": (">=", "<")}
+_SIGNS = {"above": ("<=", ">"), "from": ("<", ">="), "below": (">=", "<"), "to": (">", "<=")}
 
 
 @app.command()
@@ -149,11 +149,9 @@ def _text(data: dict[str, Any]) -> list[str]:
         if data["layer"] == layer and not any(data["ended_by"] in each for each in said):
             said.append(f"{data['ended_by']} {data['value']:.4g} against {data['limit']:.4g}")
         unasked = "not reached" if data["layer"] is not None and layer > data["layer"] else "no gate"
-        signals = [_signal(each) for each in data["signals"]] if layer == 2 else []
-        first, *rest = [*signals, *([_WIDE.join(said)] if said else []), *_worked_out(layer, data)] or [
-            unasked
-        ]
-        lines += [f"  {layer} {name:<13}{first}", *(f"{_UNDER}{each}" for each in rest)]
+        under = [_signal(each) for each in data["signals"]] if layer == 2 else _worked_out(layer, data)
+        parts = [*([_WIDE.join(said)] if said else []), *under] or [unasked]
+        lines.append(f"  {layer} {name:<13}{_UNDER.join(parts)}")
     if data["order"]:
         lines.append(f"  order {data['order']}")
     return [*lines, f"  mode {data['mode']}, equity {data['equity']:,.2f}"]

@@ -30,7 +30,13 @@ class Judged:
     """What the market pass hands to the ledger pass: columns over a chunk's rows."""
 
     def __init__(
-        self, rows: int, market_gates: int, strategies: int, context: np.dtype[Any], voices: int = 1
+        self,
+        rows: int,
+        at_once: int,
+        market_gates: int,
+        strategies: int,
+        context: np.dtype[Any],
+        voices: int = 1,
     ) -> None:
         self.directions: Any = np.zeros(rows, np.int8)
         self.confidences: Any = np.zeros(rows)
@@ -45,8 +51,9 @@ class Judged:
         self.scores: Any = np.zeros((strategies, rows))
         self.told: Any = np.zeros((strategies, rows), np.int8)
         """What became known with a row of each strategy's signals."""
-        self.weights: Any = np.zeros((rows, strategies), np.float32)
-        self.contexts: Any = np.zeros(rows, context)
+        # of the rows at hand, in the order of time
+        self.weights: Any = np.zeros((at_once, strategies), np.float32)
+        self.contexts: Any = np.zeros(at_once, context)
         self.voices: Any = np.zeros((voices, strategies), records.VOICE)
 
 
@@ -129,7 +136,7 @@ class Ledger:
 
     def warm(self) -> None:
         """Compile the pass, or load it from the cache, by running over no rows."""
-        judged = Judged(0, self._gates, self._strategies, self._context)
+        judged = Judged(0, 0, self._gates, self._strategies, self._context)
         rows, order, told = empty(records.ROW, 0), np.zeros(0, np.int64), empty(records.EVENT, 0)
         self._ledger_pass(rows, order, 0, judged, told, *self._buffers)
 

@@ -287,7 +287,7 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
             fold_market(account, FIRST, market.shape[0], market[:, i])
             if trace > TRACE_ORDERS:
                 recall(verdicts, used, FIRST, market.shape[0], market[:, i], bounds[:, i], -1)
-            context = contexts[i]
+            context = contexts[n]
             while wants:
                 reason = -1
                 toll = 0.0
@@ -338,7 +338,7 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
             decision.symbol = s
             decision.reason = reason
             decision.verdicts = used[VERDICTS] - wrote
-            decision.opinions = opine(opinions, used, signals[:, i], scores[:, i], weights[i]){noted}
+            decision.opinions = opine(opinions, used, signals[:, i], scores[:, i], weights[n]){noted}
             decision.outcome = outcome
             decision.direction = direction
             decision.mode = account.mode
@@ -366,7 +366,7 @@ def build(
         late="".join(_gate(k, gate) for k, gate in enumerate(gates) if gate.layer >= 6),
         layer=_LAYER if layer else "",
         watch=_WATCH if layer and layer.watch else "",
-        noted="".join(f"\n            decision.context.{name} = contexts[i].{name}" for name in fields),
+        noted="".join(f"\n            decision.context.{name} = contexts[n].{name}" for name in fields),
     )
     named = set(re.findall(r"\w+", text))
     bindings: dict[str, Any] = {f"gate_{k}": guarded(gate.step) for k, gate in enumerate(gates)}

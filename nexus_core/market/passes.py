@@ -1,8 +1,8 @@
 """The loops of the market pass, made for the layers and gates of a run.
 
-`watching` takes every row, symbol by symbol, through what the layers remember. `judging` takes the rows in
-the order of time through layers and gates until one refuses. Between two gates in plain Python, which are
-asked for whole columns, lies one loop; without such gates there is one.
+A loop takes rows in the order of time: every one through what the layers remember, then through layers and
+gates until one refuses. Before a gate in plain Python, which is asked for whole columns, one loop ends and
+another begins; without such gates there is one.
 """
 
 from __future__ import annotations
@@ -25,28 +25,29 @@ SIGNS = {"above": "<=", "from": "<", "below": ">=", "to": ">"}
 """How a value must stand to the limit to pass, by what the gate refuses."""
 
 _WATCH = """
-def entry(rows, first, last, contexts, given{states}):
-    params = given[0]
-    for symbol in range(first.size):
-        for i in range(first[symbol], last[symbol]):
-            row = rows[i]
-            context = contexts[i]{clear}{calls}
-"""
+        if watch_{k}(row, context, states_{k}[symbol], params.l{k}):
+            broken = True"""
 
 _JUDGE = """
 def entry(rows, order, signals, scores, told, known, least, records, all_voices, contexts,
-          directions, confidences, reasons, values, limits, market, bounds, weights, given):
+          directions, confidences, reasons, values, limits, market, bounds, weights, given{states}):
     params = given[0]
     own = 1 if all_voices.shape[0] > 1 else 0
     for n in range(order.size):
         i = np.uint64(order[n])  # an index that cannot be negative needs no wrapping around
         row = rows[i]
-        context = contexts[i]
-        voices = all_voices[i * own]{begin}
+        symbol = row.symbol
+        context = contexts[n]
+        voices = all_voices[n * own]
+        broken = False{begin}
         reason = -1
         value = 0.0
         limit = 0.0
-        while True:{turns}
+        while True:
+            if broken:
+                reason = LAYER
+                value = np.nan
+                break{turns}
             break
         if reason >= 0:
             reasons[i] = reason
@@ -60,6 +61,7 @@ def entry(rows, order, signals, scores, told, known, least, records, all_voices,
 
 _BEGIN = """
         for k in range(voices.size):  # what became known with this row
+            weights[n, k] = np.nan
             code = told[k, i]
             if code != 0:
                 records[k].rights += code & 1
@@ -114,7 +116,7 @@ _SIGNALS = """
 _WEIGH = """
             for k in range(voices.size):
                 if voices[k].signal != 0 and voices[k].signal != ABSENT:
-                    weights[i, k] = voices[k].weight"""
+                    weights[n, k] = voices[k].weight"""
 
 _DIRECTION = """
             if context.direction == 0.0:
@@ -147,27 +149,14 @@ _AGAIN = """
             continue"""
 
 
-def cleared(fields: Mapping[str, int], depth: int) -> str:
+def cleared(fields: Mapping[str, int]) -> str:
     """Return the lines that make a context's fields unknown, and the kernel's own as they begin."""
     begin = {"direction": "0.0", "lean": "0.0", "hold": "0.0", "confidence": "0.0", "scale": "1.0"}
-    pad = "\n" + " " * depth
     lines = [
-        f"{pad}context.{name} = {begin.get(name, 'np.nan')}" for name, size in fields.items() if size == 1
+        f"\n        context.{name}{'' if size == 1 else '[:]'} = {begin.get(name, 'np.nan')}"
+        for name, size in fields.items()
     ]
-    arrays = [f"{pad}context.{name}[:] = np.nan" for name, size in fields.items() if size > 1]
-    return "".join([*lines, *arrays])
-
-
-def watching(watches: Mapping[int, compile.Step], fields: Mapping[str, int]) -> compile.Step:
-    """Return the loop over every row; `watches` are by the layer's place in the run."""
-    text = _WATCH.format(
-        states="".join(f", states_{k}" for k in watches),
-        clear=cleared(fields, 12),
-        calls="".join(
-            f"\n            watch_{k}(row, context, states_{k}[symbol], params.l{k})" for k in watches
-        ),
-    )
-    return compile.entry("watch", text, {"np": np, **{f"watch_{k}": each for k, each in watches.items()}})
+    return "".join(lines)
 
 
 def gate(g: int, number: int, refuses: str, reads: str, bound: str) -> str:
@@ -183,15 +172,22 @@ def gate(g: int, number: int, refuses: str, reads: str, bound: str) -> str:
 
 
 def judging(
-    turns: Sequence[str | int], steps: Mapping[int, compile.Step], clear: str, begins: bool
+    turns: Sequence[str | int],
+    steps: Mapping[int, compile.Step],
+    watches: Mapping[int, compile.Step],
+    clear: str,
 ) -> compile.Step:
     """Return a loop over rows in the order of time; a number among the `turns` is a layer's place.
 
-    `clear` are lines that begin a row; the first loop also takes what became known with a row.
+    The first loop of a chain is given the lines that `clear` a row's context, and the `watches` of layers, by
+    their places: it takes every row, and what became known with it.
     """
     lines = [_STEP.format(k=each) if isinstance(each, int) else each for each in turns]
-    text = _JUDGE.format(begin=clear + _BEGIN if begins else _AGAIN, turns="".join(lines))
+    begin = clear + _BEGIN + "".join(_WATCH.format(k=k) for k in watches) if clear else _AGAIN
+    states = "".join(f", states_{k}" for k in watches)
     used = {f"step_{k}": steps[k] for k in turns if isinstance(k, int)}
+    used |= {f"watch_{k}": each for k, each in watches.items()}
+    text = _JUDGE.format(begin=begin, turns="".join(lines), states=states)
     return compile.entry("judge", text, {**_NAMES, **used})
 
 
