@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from attrs import define, field, frozen
+from attrs import define, field
 
 from nexus_core import log
 from nexus_core.config import Quarantine
@@ -29,14 +29,6 @@ from nexus_core.watch import Guard
 _LONG_AGO = -(2**62)
 
 
-@frozen
-class Notice:
-    """Something about a strategy that the journal keeps: an event, and why it came to it."""
-
-    record: Records
-    why: str
-
-
 @define
 class Ward:
     """The strategies of a run, and the book of their faults."""
@@ -45,8 +37,8 @@ class Ward:
     rules: Quarantine
     books: Records = field(init=False)
     """For each strategy: since when it is silent (0 if it is not), and the rows of its last faults."""
-    notices: list[Notice] = field(factory=list[Notice], init=False)
-    """What came about and is not journalled yet; whoever journals it clears the list."""
+    notices: list[tuple[Records, str]] = field(factory=list[tuple[Records, str]], init=False)
+    """Events not journalled yet, each with why it came about; whoever journals them clears the list."""
     _told: set[tuple[str, str]] = field(factory=set[tuple[str, str]], init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -177,7 +169,7 @@ class Ward:
     def _notice(self, kind: int, k: int, ts: int, why: str, symbol: int = -1, asked: bool = False) -> None:
         event = empty(EVENT, 1)
         event[["kind", "reason", "ts", "symbol", "state"]] = kind, k, ts, symbol, asked
-        self.notices.append(Notice(event, f"{self.loops[k].name}: {why}"))
+        self.notices.append((event, f"{self.loops[k].name}: {why}"))
 
     def _warn(self, loop: StrategyLoop, what: str) -> None:
         if (loop.name, what[:12]) not in self._told:

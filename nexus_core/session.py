@@ -127,8 +127,7 @@ class Session:
                 parts = _copied(written.decisions), _copied(written.verdicts), _copied(written.opinions)
                 batch.traces.append(parts)
                 self.count(written.decisions)
-        notices = sorted(engine.ward.notices, key=lambda each: each.record["ts"][0])
-        said += [(each.record, each.why) for each in notices]
+        said += sorted(engine.ward.notices, key=lambda notice: notice[0]["ts"][0])
         batch.inputs = [Input(block.tick, record.tobytes(), why) for record, why in said]
         engine.ward.notices.clear()
         batch.run_hash, batch.decisions = engine.ledger.run_hash, int(engine.ledger.account["decisions"][0])

@@ -202,13 +202,13 @@ def played(kind, warmup, rules, chunk, size, releases=()):
     (work,) = ward.loops
     facts = {
         "since": int(ward.books["since"][0]),
-        "told": [(int(each.record["ts"][0]), each.why) for each in ward.notices],
+        "told": [(int(event["ts"][0]), why) for event, why in ward.notices],
         "rows": work.states["rows"].tolist(),
         "faults": work.states["faults"].tolist(),
     }
     if kind is Tripping:
         facts["figures"] = work.states["own"]["figure"].tolist()
-    assert {int(each.record["kind"][0]) for each in ward.notices} <= {QUARANTINE}
+    assert {int(event["kind"][0]) for event, _ in ward.notices} <= {QUARANTINE}
     return list(zip(columns.signals[0].tolist(), columns.scores[0].tolist(), strict=True)), facts
 
 
@@ -508,4 +508,4 @@ def test_under_guard_each_row_is_asked_once_in_the_order_of_time_up_to_the_silen
     ward.guard()
     take(ward, chunk, 10)
     assert asked == [int(chunk.rows["seq"][i]) for i in in_time(chunk)[:14]]
-    assert [int(each.record["kind"][0]) for each in ward.notices] == [QUARANTINE]
+    assert [int(event["kind"][0]) for event, _ in ward.notices] == [QUARANTINE]

@@ -21,6 +21,7 @@ from nexus_core.engine import assemble
 from nexus_core.journal import FILE, Journal
 from nexus_core.records import ABSENT, EVENT
 from nexus_core.strategy import OVERRUN, QUARANTINE, RELEASE
+from nexus_core.styles import WindowLoop
 from nexus_core.types import Mode
 from nexus_core.upkeep import recovery
 
@@ -356,8 +357,8 @@ class Alarm:
     def __call__(self, batch):
         if any(np.frombuffer(each.record, EVENT)["kind"] == OVERRUN for each in batch.inputs):
             self.wake.set()
-            for work in self.engine.ward._plain():
-                while work.guard._late and work.guard._answers.empty():
+            for guard in (work.guard for work in self.engine.loops if isinstance(work, WindowLoop)):
+                while guard._late and guard._answers.empty():
                     time.sleep(0.001)
             self.wake.clear()
         self.then(batch)

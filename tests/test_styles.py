@@ -732,8 +732,8 @@ def test_faults_are_counted_at_rows_in_time_alone(size):
     found = taken(ward, LATE_ROWS, size)
     assert found[1][0] == [[0, 0, 0, 0]]
     assert ward.loops[0].states["faults"].sum() == 3
-    (notice,) = ward.notices
-    assert (notice.record["ts"].tolist(), notice.why) == ([11], "tripped: 3 faults in 3 rows")
+    ((event, why),) = ward.notices
+    assert (event["ts"].tolist(), why) == ([11], "tripped: 3 faults in 3 rows")
     # at time 10 both symbols fault, at 11 the first; the second is silent, as is all that follows
     assert found[2][0] == [[ABSENT] * 4]
 
