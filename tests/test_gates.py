@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from nexus_core import Gate, Param, compile
 from nexus_core.gates import Chain
 from nexus_core.ledger import orders as steps
-from nexus_core.ledger.judge import KERNEL_GATES, NO_DIRECTION
+from nexus_core.ledger.judge import KERNEL_GATES
 from nexus_core.market.blocks import Chunk, blocks
-from nexus_core.records import EVENT, LATE, empty
+from nexus_core.records import EVENT, LATE, NO_DIRECTION, empty
 from nexus_core.testing import Trial, rows
 from nexus_core.types import Mode, Outcome
 
