@@ -191,5 +191,22 @@ def judging(
     return compile.entry("judge", text, {**_NAMES, **used})
 
 
-SIGNALS, WEIGH, DIRECTION = _SIGNALS, _WEIGH, _DIRECTION
-"""What the kernel itself does in layer 2, after layer 3, and in layer 4."""
+def stretches(
+    layers: Mapping[int, int], gates: Sequence[tuple[int, bool]], asking: Sequence[str], watched: bool
+) -> tuple[list[list[str | int]], list[list[int]]]:
+    """Return what each loop does in turn, and which gates in plain Python are asked before it.
+
+    `layers` are those at work, by place; of each gate its layer, and whether it is in plain Python. Where rows
+    are `watched`, the first loop does that.
+    """
+    turns: list[list[str | int]] = [[]]
+    asked: list[list[int]] = [[]]
+    for level, own in enumerate(("", _SIGNALS, _WEIGH, _DIRECTION, ""), 1):
+        turns[-1] += [*(k for k, layer in layers.items() if layer == level), own]
+        for g in (g for g, (layer, _) in enumerate(gates) if layer == level):
+            if gates[g][1] and (level > 1 or watched):  # it may look at what came before it
+                turns.append([])
+                asked.append([])
+            asked[-1] += [g] if gates[g][1] else []
+            turns[-1].append(asking[g])
+    return turns, asked
