@@ -206,6 +206,11 @@ def test_voices_that_are_alike_do_not_spread():
     assert [told[name] for name in ("confidence_std", "weight_std", "dissent")] == pytest.approx([0] * 3)
 
 
+def test_where_nobody_wins_no_say_is_on_the_winning_side():
+    told = statistics([voice(1), voice(-1)])
+    assert [told[name] for name in ("lean", "side", "loudest", "dissent")] == [0.0, 0.0, 0.5, 1.0]
+
+
 def test_without_a_voice_only_counts_are_known():
     told = statistics([voice(0), voice(0), voice(ABSENT)])
     known = {name: value for name, value in told.items() if not math.isnan(value)}

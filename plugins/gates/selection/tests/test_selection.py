@@ -673,6 +673,21 @@ def test_volume_is_shown_against_its_usual_and_by_the_side_of_the_return():
         assert shown(falling, name)[-1] == pytest.approx(-1.0)
 
 
+def test_a_volume_without_end_is_forgotten():
+    made = bars(swinging(60))
+    made["volume"][30:34] = sys.float_info.max  # came with rising and with falling prices in turn
+    for name in ("volume_5", "volume_20", "flow_20", "flow_60"):
+        assert np.isfinite(shown(made, name)[1:]).all()
+
+
+@pytest.mark.parametrize("sizes", [(-1.0, 3.0), (3.0, -1.0), (0.0, 0.0), (NAN, 1.0), (INF, 1.0)])
+def test_a_balance_of_what_is_no_quantity_is_unknown(sizes):
+    made = bars(swinging(30), bid_size=3.0, ask_size=1.0)
+    made["bid_size"][25], made["ask_size"][25] = sizes
+    assert np.isnan(shown(made, "touch")).tolist() == [n == 25 for n in range(31)]
+    assert shown(made, "touch_20").tolist() == [0.5] * 31  # stays what it was
+
+
 def test_what_layer_1_says_is_shown():
     names = ("momentum", "trend_strength", "volatility", "liquidity", "imbalance", "noise")
     told = {name: 0.1 * k for k, name in enumerate(names, 1)}
