@@ -21,6 +21,7 @@ from nexus_core.records import ABSENT, VOICE, empty
 from nexus_core.testing import Trial, rows
 
 NAN = math.nan
+GROUPS = ("nexus.layers", "nexus.gates")
 OWN = ("direction", "lean", "hold", "confidence", "chance", "scale")
 """The kernel's own fields of the context."""
 
@@ -349,7 +350,7 @@ def test_blocks_of_any_size_decide_alike():
 
 
 def test_the_package_offers_a_layer_and_its_gates():
-    found = {each.name: each for each in entry_points(group="nexus.gates")}
+    found = {each.name: each for group in GROUPS for each in entry_points(group=group)}
     offered = {"aggregation": Aggregation, "strength": Strength, "agreement": Agreement}
     assert {name: found[name].load() for name in offered} == offered
 

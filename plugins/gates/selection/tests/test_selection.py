@@ -25,6 +25,7 @@ from nexus_core.types import StrategyCategory
 NAN, INF = math.nan, math.inf
 MINUTE = 60_000_000_000
 unhurried = settings(deadline=None, max_examples=100 if compile.JIT else 10)  # the first one compiles
+GROUPS = ("nexus.layers", "nexus.gates")
 OWN = ("direction", "lean", "hold", "confidence", "chance", "scale")
 """The kernel's own fields of the context."""
 
@@ -564,7 +565,7 @@ def test_an_anomaly_halves_the_size_where_it_is_told_to(anomaly, limit, scale):
 
 
 def test_the_package_offers_a_layer_and_its_gate():
-    found = {each.name: each for each in entry_points(group="nexus.gates")}
+    found = {each.name: each for group in GROUPS for each in entry_points(group=group)}
     assert (found["selection"].load(), found["anomaly"].load()) == (Selection, Anomaly)
 
 
