@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import attrs
@@ -172,7 +174,7 @@ class Risk:
 class Chain:
     """What stands between the strategies' opinions and an order."""
 
-    preset: str = choice("standard", "strict", help="limits of confidence and quality where none is given")
+    preset: str = choice("bare", "standard", "strict", help="strategies, layers, gates, limits if not given")
     layers: tuple[str, ...] = names("", "layers that work out what gates judge")
 
 
@@ -238,10 +240,6 @@ _DEPTH = {**dict.fromkeys(_GROUPS, 2), "plugins": 3}
 FIELDS = {f"{group}.{each.name}": each for group, kind in _GROUPS.items() for each in attrs.fields(kind)}
 """The field of each setting by its dotted key."""
 
-_PRESETS: Mapping[str, Tables] = {
-    "strict": {"risk.min_confidence": 0.65, "plugins.composite.limit": 0.5, "plugins.regime.limit": 1}
-}
-
 
 def _filled(plugins: Mapping[str, Tables]) -> dict[str, dict[str, Any]]:
     # An empty table says nothing; without it, settings that say the same are equal.
@@ -291,10 +289,16 @@ def resolve(layers: Sequence[tuple[str, Tables]]) -> tuple[Settings, dict[str, s
     Beneath all of them lies the preset that they choose, as far as it speaks of gates of theirs.
     """
     settings, origin = _merged(layers)
-    preset, meant = settings.chain.preset, {"risk", *settings.risk.gates}
+    if (preset := settings.chain.preset) == "bare":
+        return settings, origin
+    presets = tomllib.loads(Path(__file__).with_name("presets.toml").read_text("utf-8"))
+    beneath = presets["standard"] | presets[preset]
+    gates = _merged([(preset, beneath), *layers])[0].risk.gates
     # Of a gate that is not in the chain it says nothing: no plugin of the run would read that.
-    beneath = {key: value for key, value in _PRESETS.get(preset, {}).items() if key.split(".")[-2] in meant}
-    return _merged([(f"preset {preset}", beneath), *layers]) if beneath else (settings, origin)
+    beneath = {
+        key: each for key, each in beneath.items() if key[:8] != "plugins." or key.split(".")[1] in gates
+    }
+    return _merged([(f"preset {preset}", beneath), *layers])
 
 
 def _merged(layers: Iterable[tuple[str, Tables]]) -> tuple[Settings, dict[str, str]]:

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nexus_core
-from nexus_core.config import Chain, Execution, Performance, Risk, Run, Settings
+from nexus_core.config import Execution, Performance, Risk, Run, Settings
 from nexus_core.errors import ConfigError, Exit
+from nexus_core.plugins import offers
 from nexus_core.upkeep.sources import ConfigManager, Resolved, describe, load
 
 COUNT = 1_000_000_000
@@ -77,7 +78,7 @@ CHOICES = {
     "performance.trace": ("full", "approved", "orders"),
     "risk.sizing": ("kelly", "fixed-risk", "fixed-quantity", "fixed-notional"),
     "risk.on_opposite": ("close", "reverse", "ignore"),
-    "chain.preset": ("standard", "strict"),
+    "chain.preset": ("bare", "standard", "strict"),
     "execution.allocation": ("configured", "ranked"),
     "run.clock": ("bar", "every", "event"),
 }
@@ -164,7 +165,7 @@ def test_the_defaults():
                 *("drawdown", "margin", "stop-loss", "min-size"),
             ],
         },
-        "chain": {"preset": "standard", "layers": []},
+        "chain": {"preset": "bare", "layers": []},
         "execution": {
             "max_slippage": 0.001,
             "order_timeout": 30,
@@ -702,24 +703,39 @@ def given_by(found, source):
     return {key for key, origin in found.origin.items() if origin == source}
 
 
-@pytest.mark.parametrize("sets", [[], ["chain.preset=standard"]])
-def test_the_standard_preset_is_the_defaults(here, sets):
+@pytest.mark.parametrize("sets", [[], ["chain.preset=bare"]])
+def test_the_bare_preset_is_the_defaults(here, sets):
     found = load(environ={}, sets=[*sets, "risk.gates=composite,regime"])
     assert found.settings == Settings(risk=Risk(gates=("composite", "regime")))
-    assert found.settings.chain == Chain(preset="standard")
     assert given_by(found, "default") == {*found.origin} - {"risk.gates", *(["chain.preset"] if sets else [])}
 
 
-def test_the_strict_preset(here):
-    found = load(environ={}, sets=["chain.preset=strict", "risk.gates=composite,regime"])
-    assert found.settings == Settings(
-        chain=Chain(preset="strict"),
-        risk=Risk(min_confidence=0.65, gates=("composite", "regime")),
-        plugins={"composite": {"limit": 0.5}, "regime": {"limit": 1}},
-    )
+def test_the_standard_preset_names_every_strategy_layer_and_gate_of_the_official_set(here):
+    found = load(environ={}, sets=["chain.preset=standard"])
+    settings, official = found.settings, {each.key: each.distribution for each in offers()}
+    assert given_by(found, "preset standard") == {
+        "run.strategies",
+        "chain.layers",
+        "risk.gates",
+        "risk.sizing",
+    }
+    for kind, named in (("strategies", settings.run.strategies), ("layers", settings.chain.layers),
+                        ("gates", settings.risk.gates)):  # fmt: skip
+        ours = {key.partition(":")[2] for key in official if key.startswith(f"{kind}:")}
+        assert set(named) <= ours
+        stems = ("nexus-strategy-", "nexus-gate-")
+        own = {name for name in ours if official[f"{kind}:{name}"].startswith(stems)}
+        assert {*own} - {*named} <= {"book-pressure", "ema-cross", "fall-step", "fall-window", "frame-rsi"}
+    assert settings.risk.sizing == "kelly"
+
+
+def test_the_strict_preset_is_the_standard_one_with_narrower_limits(here):
+    strict, standard = (load(environ={}, sets=[f"chain.preset={name}"]) for name in ("strict", "standard"))
     changed = {"risk.min_confidence", "plugins.composite.limit", "plugins.regime.limit"}
-    assert given_by(found, "preset strict") == changed
-    assert given_by(found, "--set") == {"chain.preset", "risk.gates"}
+    assert given_by(strict, "preset strict") == changed | given_by(standard, "preset standard")
+    assert strict.settings.plugins == {"composite": {"limit": 0.5}, "regime": {"limit": 1}}
+    assert strict.settings.risk == attrs.evolve(standard.settings.risk, min_confidence=0.65)
+    assert strict.settings.run == standard.settings.run
 
 
 @pytest.mark.parametrize("gates", [[], ["regime"], ["composite"], ["min-size", "composite", "regime"]])
@@ -745,7 +761,8 @@ def test_whatever_is_given_wins_over_the_preset(here, source, key):
         "plugins.regime.limit": tables["regime"]["limit"],
     } == {**expected, key: 0.3}
     assert found.origin[key] == (f"environment {variable}" if source == "environment" else source)
-    assert given_by(found, "preset strict") == set(expected) - {key}
+    assert given_by(found, "preset strict") >= set(expected) - {key}
+    assert key not in given_by(found, "preset strict")
 
 
 def test_a_value_given_as_the_default_has_wins_over_the_preset(here):
@@ -762,14 +779,14 @@ def test_other_parameters_of_a_gate_stand_beside_the_preset():
 
 def test_the_preset_that_is_named_last_holds(here):
     (here / "nexus.toml").write_text("chain.preset = 'strict'")
-    found = load(environ={}, sets=["chain.preset=standard"])
+    found = load(environ={}, sets=["chain.preset=bare"])
     assert found.settings == Settings()
     assert given_by(found, "preset strict") == set()
 
 
 def test_an_unknown_preset(here):
     (here / "nexus.toml").write_text("chain.preset = 'stern'")
-    wrong = "chain.preset was 'stern', must be standard or strict."
+    wrong = "chain.preset was 'stern', must be bare or standard or strict."
     assert refusal(load, environ={}) == f"nexus.toml: {wrong}"
 
 
@@ -781,7 +798,7 @@ def test_an_unknown_preset(here):
         {"plugins.composite.limit": 0.4},
         {"plugins.other.limit": 1},
         {"risk.gates": []},
-        {"chain.preset": "standard", "plugins.regime.limit": 1},
+        {"chain.preset": "bare", "plugins.regime.limit": 1},
     ],
 )
 def test_settings_under_a_preset_read_back_as_they_were(also):

@@ -27,7 +27,7 @@ LEDGER_CALL = "ledger.advance"
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNEL = ROOT / "nexus_core"
-ROOMS = {"market": 1_500, "steps": 1_500, "cli": 1_000, "upkeep": 600}
+ROOMS = {"market": 1_500, "steps": 1_500, "cli": 1_000, "upkeep": 700}
 KERNEL_LINES, MODULE_LINES = 4_000, 450
 UNCOUNTED = {"testing", "templates"}
 """The contract kit is not part of a run, and templates are text for authors."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from nexus_core import compile, records
+from nexus_core import compile, layers, records
 from nexus_core.compile import step
 from nexus_core.ledger import judge, orders
 from nexus_core.ledger.orders import fold
@@ -126,23 +126,6 @@ def opine(opinions: Any, used: Any, signals: Any, scores: Any, weights: Any) -> 
             opinion.signal = signals[k]
             count += 1
     return count
-
-
-@cache
-def assessing(layer: compile.Step) -> compile.Step:
-    """Return the step of layer 6 that tells whether it raised."""
-    asked = step(layer)
-
-    def raised(
-        row: Any, context: Any, account: Any, positions: Any, proposal: Any, state: Any, params: Any
-    ) -> bool:
-        try:
-            asked(row, context, account, positions, proposal, state, params)
-            return False
-        except Exception:
-            return True
-
-    return raised
 
 
 @cache
@@ -381,7 +364,7 @@ def build(
     parts: dict[str, Any] = {"gates": record(**params), "costs": costs}
     if layer:
         parts["layer"] = layer.params[0]
-        bindings |= {"layer": assessing(layer.step), "watch": layer.watch}
+        bindings |= {"layer": layers.guarded(layer.step), "watch": layer.watch}
     given = record(rules=rules[0], proposal=np.zeros((), judge.PROPOSAL)[()], **parts)
     return compile.entry("ledger", text, bindings), np.array([given])
 

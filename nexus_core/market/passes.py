@@ -118,7 +118,7 @@ _WEIGH = """
                     weights[n, k] = voices[k].weight"""
 
 _DIRECTION = """
-            if context.direction == 0.0:
+            if not (context.direction > 0.0 or context.direction < 0.0):
                 reason = NO_DIRECTION
                 value = abs(context.lean)
                 limit = context.hold
