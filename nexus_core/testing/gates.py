@@ -82,6 +82,7 @@ def _stands(of: Subject) -> None:
     """Layer, passes, refuses and limit are declared, and it stands in a chain."""
     try:
         gate = of.make()
+        _can_read(of.plugin)
         Chain([(of.name, gate)], 1, 1, 0.0)
     except NexusError as error:
         raise Broken(str(error)) from error
@@ -90,15 +91,18 @@ def _stands(of: Subject) -> None:
         raise Broken(f"follows the setting risk.{gate.setting}, which does not exist. Name another, or none.")
 
 
+def _can_read(plugin: type[Gate]) -> None:
+    for field in (plugin.reads, plugin.bound):
+        if field and not field.isidentifier():
+            raise Broken(f"reads {field!r}, which no field of the context can be called.")
+    if plugin.bound and not plugin.reads:
+        raise Broken(f"has the bound {plugin.bound}, which only a gate that reads a field can have.")
+
+
 def _has_work(plugin: type[Gate]) -> None:
     method, arguments = _WORKS[plugin.passes]
     has_own = getattr(plugin, method) is not getattr(Gate, method)
-    if plugin.reads or plugin.bound:
-        for field in (plugin.reads, plugin.bound):
-            if field and not field.isidentifier():
-                raise Broken(f"reads {field!r}, which no field of the context can be called.")
-        if not plugin.reads:
-            raise Broken(f"has the bound {plugin.bound}, which only a gate that reads a field can have.")
+    if plugin.reads:
         if has_own:
             raise Broken(f"reads {plugin.reads}, so that its {method} is never asked. Drop one of them.")
         return
