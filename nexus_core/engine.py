@@ -24,12 +24,12 @@ from nexus_core.layers import Layer
 from nexus_core.ledger import Judged, Ledger, Written
 from nexus_core.listeners import Listeners
 from nexus_core.market import blocks as cutting
+from nexus_core.market.blends import Blends, Opinions
 from nexus_core.market.blocks import Block, Chunk
 from nexus_core.market.loops import StrategyLoop, state_code
 from nexus_core.market.outcomes import Outcomes
 from nexus_core.quarantine import Ward
 from nexus_core.records import Records
-from nexus_core.slots import Blends, Opinions
 from nexus_core.strategy import OVERRUN, Strategy
 from nexus_core.styles import loop
 from nexus_core.types import Instrument, iso, to_units

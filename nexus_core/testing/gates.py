@@ -13,10 +13,11 @@ import numpy as np
 from nexus_core import compile
 from nexus_core.config import Risk
 from nexus_core.errors import NexusError
-from nexus_core.gates import PASSES, Chain, Columns, Gate
+from nexus_core.gates import PASSES, Chain, Gate
 from nexus_core.layers import Layer
 from nexus_core.ledger.judge import PROPOSAL
 from nexus_core.market.blocks import blocks
+from nexus_core.market.columns import Columns
 from nexus_core.records import ACCOUNT, POSITION, UNIT, Records, empty
 from nexus_core.testing.contract import Broken, Grade, Subject, check
 from nexus_core.testing.fakes import chunked, walk

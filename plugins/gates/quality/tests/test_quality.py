@@ -519,6 +519,31 @@ def test_values_keep_to_their_ranges_whatever_comes(wild):
     assert np.array_equal(np.isfinite(made["probabilities"]).all(axis=1), is_known)
 
 
+@settings(max_examples=30, deadline=None)
+@given(at=st.integers(25, 119), more=st.floats(1.0, 50.0))
+def test_a_wider_spread_or_less_volume_is_never_more_liquid(at, more):
+    rows, wider, less = market(120), market(120), market(120)
+    half = (rows["ask"][at] - rows["bid"][at]) / 2
+    wider["bid"][at] -= (more - 1.0) * min(half, rows["bid"][at] / 200)
+    wider["ask"][at] += (more - 1.0) * min(half, rows["bid"][at] / 200)
+    less["volume"][at] /= more
+    plain = watched(rows)["liquidity"][at]
+    assert watched(wider)["liquidity"][at] <= plain + 1e-12
+    assert watched(less)["liquidity"][at] <= plain + 1e-12
+
+
+@settings(max_examples=30, deadline=None)
+@given(at=st.integers(45, 119), size=st.floats(0.0, 0.2), more=st.floats(1.0, 3.0))
+def test_a_larger_move_is_never_calmer(at, size, more):
+    found = []
+    for each in (size, size * more):
+        rows = market(120)
+        rows["close"][at] = rows["close"][at - 1] * math.exp(each + 0.02)
+        rows["high"][at] = max(rows["high"][at], rows["close"][at])
+        found.append(watched(rows[: at + 1])["volatility"][at])
+    assert found[1] >= found[0] - 1e-12
+
+
 # -- the quality of the data ---------------------------------------------------------------------------
 
 

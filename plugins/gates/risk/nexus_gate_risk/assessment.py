@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nexus_core import Param, step, steps
-from nexus_core.layers import Layer
+from nexus_core import Layer, Param, step, steps
 from nexus_core.types import Mode
 from nexus_gate_risk import correlation
 
@@ -95,7 +94,8 @@ def _is_silent(context: Any) -> bool:
     """Tell whether layer 1 said nothing at all of the row."""
     said = context.mqscore == context.mqscore or context.liquidity == context.liquidity
     said = said or context.volatility == context.volatility or context.noise == context.noise
-    return not (said or context.regime == context.regime)
+    # of a row without a price it knows no more than how good the data are
+    return not (said or context.regime == context.regime or context.data_quality == context.data_quality)
 
 
 @step
@@ -209,7 +209,10 @@ class Assessment(Layer):
 
     nexus_api = 1
     layer = 6
-    reads = ("mqscore", "liquidity", "volatility", "noise", "regime", "regime_confidence", "mean_trust")
+    reads = (
+        "data_quality", "mqscore", "liquidity", "volatility", "noise", "regime", "regime_confidence",
+        "mean_trust",
+    )  # fmt: skip
     writes = {
         "risk_score": 1,
         "risk_multiplier": 1,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from nexus_core import steps
+from nexus_core.market.blends import Blends
 from nexus_core.market.blocks import Chunk, blocks
 from nexus_core.records import ABSENT
-from nexus_core.slots import Blends
 from nexus_core.strategy import Strategy
 from nexus_core.testing import rows
 

@@ -7,7 +7,7 @@ has no opinion (NaN, or beyond [-1, 1]), a signal stays as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from attrs import define, field
@@ -15,7 +15,6 @@ from attrs import define, field
 from nexus_core import compile, log
 from nexus_core.market.blocks import Block
 from nexus_core.records import ABSENT, ROW, Records
-from nexus_core.strategy import Strategy
 
 Opinions = Mapping[str, Callable[[Records], Any]]
 """Who fills a slot: it takes rows, and answers an opinion in [-1, 1] on each, sell to buy."""
@@ -35,7 +34,7 @@ def entry(rows, told, opinions, signals, scores):
 class Blends:
     """The strategies of a run whose slots are filled."""
 
-    strategies: Sequence[Strategy]
+    strategies: Sequence[Any]
     opinions: Opinions = field(factory=dict[str, Callable[[Records], Any]])
     _mixes: dict[int, compile.Step] = field(factory=dict[int, compile.Step], init=False)
     _told: set[str] = field(factory=set[str], init=False)
@@ -43,7 +42,8 @@ class Blends:
     def __attrs_post_init__(self) -> None:
         for k, each in enumerate(self.strategies):
             if each.blend is not None and each.slot in self.opinions:
-                self._mixes[k] = compile.entry("blend", _MIX, {"blend": type(each).blend})
+                kind = cast("Any", type(each))
+                self._mixes[k] = compile.entry("blend", _MIX, {"blend": kind.blend})
 
     def run(self, block: Block, signals: Any, scores: Any) -> None:
         """Blend opinions into the signals and scores of a block's rows."""
