@@ -5,80 +5,33 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from inspect import getattr_static, signature
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 
-from nexus_core import compile, plugins
-from nexus_core.calibration import Table
+from nexus_core import compile
 from nexus_core.errors import NexusError
-from nexus_core.gates import Chain
 from nexus_core.layers import Layer
-from nexus_core.ledger.judge import PROPOSAL
-from nexus_core.market.blocks import blocks
-from nexus_core.records import ABSENT, ACCOUNT, CONTEXT, LAYER, POSITION, ROW, UNIT, VOICE, Records, empty
-from nexus_core.steps.tool import record
+from nexus_core.records import CONTEXT, LAYER, ROW, Records
 from nexus_core.testing.contract import Broken, Grade, Subject, check
-from nexus_core.testing.fakes import chunked, walk
+from nexus_core.testing.fakes import walk
 from nexus_core.testing.market import MINUTE
-from nexus_core.testing.trial import Trial
-from nexus_core.types import Instrument, StrategyCategory, iso
+from nexus_core.testing.voices import (
+    VOICES,
+    Answer,
+    begin,
+    by_hand,
+    fields_read,
+    holed_rows,
+    last_rows,
+    where,
+)
 
 _SYMBOLS, _WHOLE, _NEVER = 3, 2**40, 2**62
 _DAY = 1440 * MINUTE
 _NAME = "tested"
 _BUDGET = 5.0
 """Microseconds a row."""
-
-_SIGNALS = np.array([-2, -1, -1, 0, 1, 1, 2, ABSENT], np.int8)
-_TOLD = np.array([0, 0, 0, 0, 0, 1, 1, 2, 4, 4 | 1, 16, 16 | 2, 20, 3, 8, 32], np.int8)
-"""What becomes known with a row: nothing, or signals that were right or wrong, and trades that ended."""
-_CATEGORIES = [*list(StrategyCategory)[::3], ""]
-_VOICES = len(_CATEGORIES)
-_TABLE = Table(
-    {
-        "scores": [0.1, 0.5, 0.9],
-        "ranks": [0.0, 0.6, 1.0],
-        "p": [0.4, 0.5, 0.6],
-        "low": [0.3, 0.4, 0.5],
-        "high": [0.5, 0.6, 0.7],
-    }
-)
-
-_FEED = """
-def work(row, context, state, params):
-    known = 1.0 if row.bid_size == row.bid_size else np.nan
-    mixed = row.seq * 7919 + row.symbol * 104729
-    {lines}
-"""
-_ONE = "context.{name} = known * float((mixed + {at}) % 97) / 96.0"
-_MANY = """for k in range({size}):
-        context.{name}[k] = known * float((mixed + {at} + k * 13) % 97) / 96.0"""
-
-_OF_SYMBOL = """
-def entry(rows, contexts, voices, states, parameters, at):
-    params = parameters[0]
-    for n in range(rows.size):
-        at[0] = n
-        {watch}
-        {step}
-"""
-_OF_ALL = """
-def entry(rows, contexts, accounts, positions, proposals, states, parameters, at):
-    params = parameters[0]
-    for n in range(rows.size):
-        at[0] = n
-        {watch}
-        step(rows[n], contexts[n], accounts[n], positions, proposals[n], states[0], params)
-"""
-
-
-class _Answer(NamedTuple):
-    """What came of each row: its context, what ended it, and the weights of its voices."""
-
-    contexts: Records
-    reasons: Any
-    weights: Any
 
 
 def _fallen(of: Subject) -> str:
@@ -110,7 +63,7 @@ def _stands(of: Subject) -> None:
     rows = walk(_SYMBOLS, 20)
     for is_fed in (False, True):
         try:
-            answer = _begin(of.make(), is_fed).run(rows)
+            answer = begin(of.make(), is_fed).run(rows)
         except NexusError as error:
             raise Broken(str(error)) from error
         except Exception as error:
@@ -123,8 +76,8 @@ def _stands(of: Subject) -> None:
 def _writes_what_it_declares(of: Subject) -> None:
     """Write its own fields alone, and only numbers that its words stand for."""
     rows, layer = walk(_SYMBOLS), of.make()
-    given, changed = _by_hand(layer, rows)
-    kept = [name for name in _read(layer) if name in (given["contexts"].dtype.names or ())]
+    given, changed = by_hand(layer, rows)
+    kept = [name for name in fields_read(layer) if name in (given["contexts"].dtype.names or ())]
     for name in kept:
         if not _same(given["contexts"][name], changed["contexts"][name]):
             raise Broken(f"wrote the field {name}, which it only reads. Write a field of its own.")
@@ -147,7 +100,7 @@ def _writes_what_it_declares(of: Subject) -> None:
 def _repeats(of: Subject) -> None:
     """Equal rows give equal contexts."""
     rows = walk(_SYMBOLS)
-    once, again = (_begin(of.make()).run(rows) for _ in range(2))
+    once, again = (begin(of.make()).run(rows) for _ in range(2))
     _alike(
         rows, once, again, "was {} and, asked again, {}", "Use no clock, no chance and no memory but state."
     )
@@ -157,10 +110,10 @@ def _repeats(of: Subject) -> None:
 def _sees_no_future(of: Subject) -> None:
     """No value depends on a later row."""
     rows = walk(_SYMBOLS)
-    whole = _begin(of.make()).run(rows)
+    whole = begin(of.make()).run(rows)
     for share in (0.1, 0.5, 0.9):
         known = rows["ts"] <= np.quantile(rows["ts"], share)
-        early = _begin(of.make()).run(rows[known])
+        early = begin(of.make()).run(rows[known])
         told = "was {} with the rows after it and {} without"
         _alike(rows[known], _part(whole, known), early, told, "Compute it from rows that came before.")
 
@@ -168,11 +121,11 @@ def _sees_no_future(of: Subject) -> None:
 @check("NX-L05", Grade.SILVER, "layers", needless=_fallen)
 def _keeps_parity(of: Subject) -> None:
     """Contexts and states are the same in blocks of 1, 7, 64 and all ticks."""
-    rows, whole = walk(_SYMBOLS), _begin(of.make())
+    rows, whole = walk(_SYMBOLS), begin(of.make())
     answer = whole.run(rows)
     advice = "Keep what it needs of earlier rows in its state."
     for size in (1, 7, 64):
-        cut = _begin(of.make())
+        cut = begin(of.make())
         told = f"was {{}} in one block and {{}} in blocks of {size} ticks"
         _alike(rows, answer, cut.run(rows, size), told, advice)
         if not _same(whole.state, cut.state):
@@ -184,7 +137,7 @@ def _goes_on(of: Subject) -> None:
     """Restored from its state's bytes, it goes on as if nothing had been."""
     rows = walk(_SYMBOLS)
     early = rows["ts"] <= np.median(rows["ts"])
-    steady, broken_off, restored = (_begin(of.make()) for _ in range(3))
+    steady, broken_off, restored = (begin(of.make()) for _ in range(3))
     if steady.state.dtype.hasobject:
         raise Broken("its state holds Python objects, which cannot be saved. Hold numbers and arrays.")
     for each in (steady, broken_off):
@@ -203,13 +156,13 @@ def _goes_on(of: Subject) -> None:
 def _bears_the_unknown(of: Subject) -> None:
     """Rows with NaN, infinite values or no volume raise nothing, and are got over."""
     clean = walk(_SYMBOLS)
-    holed, late = _holed(clean), _late(clean)
+    holed, late = holed_rows(clean), last_rows(clean)
     for rows in (holed, walk(_SYMBOLS, holes=True)):
-        _by_hand(of.make(), rows)
+        by_hand(of.make(), rows)
         for is_fed in (False, True):
-            answer = _begin(of.make(), is_fed).run(rows)
+            answer = begin(of.make(), is_fed).run(rows)
             _raised_nowhere(rows, answer, "Write NaN where something is unknown.")
-    known, now = (_begin(of.make()).run(rows).contexts for rows in (clean, holed))
+    known, now = (begin(of.make()).run(rows).contexts for rows in (clean, holed))
     for name in _written(of.plugin):
         for symbol in range(_SYMBOLS):
             there = late & (clean["symbol"] == symbol)
@@ -225,24 +178,24 @@ def _bears_the_unknown(of: Subject) -> None:
 def _keeps_in_bounds(of: Subject) -> None:
     """Direction is -1, 0 or 1; chance, confidence and weights lie in 0 to 1, whatever is unknown."""
     for rows in (walk(_SYMBOLS), walk(_SYMBOLS, holes=True)):
-        answer = _begin(of.make()).run(rows)
+        answer = begin(of.make()).run(rows)
         _is_one_of(rows, "direction", answer.contexts["direction"])
         for name in ("chance", "confidence"):
             _is_within(rows, name, answer.contexts[name])
         if of.plugin.layer in (3, 4, 5):
-            for k in range(_VOICES):
+            for k in range(VOICES):
                 _is_within(rows, f"the weight of voice {k}", answer.weights[:, k])
-            _, changed = _by_hand(of.make(), rows)  # where the kernel cannot mend what it is given
+            _, changed = by_hand(of.make(), rows)  # where the kernel cannot mend what it is given
             weights = changed["voices"]["weight"]
             if np.isnan(weights).any():
                 n = int(np.argwhere(np.isnan(weights))[0][0])
-                raise Broken(f"a weight was NaN at {_where(rows, n)}. Leave it at 1 where nothing is known.")
+                raise Broken(f"a weight was NaN at {where(rows, n)}. Leave it at 1 where nothing is known.")
 
 
 @check("NX-L09", Grade.GOLD, "layers", needless=_no_budget)
 def _is_quick(of: Subject) -> None:
     """At most 5 microseconds go into a row, in blocks of 1,000."""
-    rows, at_work = walk(_SYMBOLS), _begin(of.make())
+    rows, at_work = walk(_SYMBOLS), begin(of.make())
     found = list[float]()
     for _ in range(4):
         begun = time.thread_time()
@@ -258,10 +211,10 @@ def _is_quick(of: Subject) -> None:
 def _keeps_symbols_apart(of: Subject) -> None:
     """No symbol's values depend on the rows of others."""
     rows = walk(_SYMBOLS)
-    together = _begin(of.make(), tells=False).run(rows)
+    together = begin(of.make(), tells=False).run(rows)
     for symbol in range(_SYMBOLS):
         own = rows["symbol"] == symbol
-        alone = _begin(of.make(), tells=False).run(rows[own])
+        alone = begin(of.make(), tells=False).run(rows[own])
         told = "was {} among other symbols and {} alone"
         _alike(rows[own], _part(together, own), alone, told, "Use the state record it is given, no other.")
 
@@ -320,273 +273,40 @@ def _is_name(name: Any) -> bool:
     return isinstance(name, str) and name.isidentifier()
 
 
-def _read(layer: Layer | type[Layer]) -> list[str]:
-    """Return the fields that it reads, and others are to write."""
-    return [name for name in layer.reads if name not in layer.writes and name not in CONTEXT]
-
-
 def _written(plugin: type[Layer]) -> list[str]:
     """Return the fields that may be its own; of layer 6 those of one number, which the trace keeps."""
     whole = plugin.layer < 6
     return [*CONTEXT, *(name for name, size in plugin.writes.items() if whole or size == 1)]
 
 
-# -- a layer at work ----------------------------------------------------------------------------------
-
-
-def _begin(layer: Layer, is_fed: bool = True, tells: bool = True) -> _Market | _Account:
-    """Return a layer in a chain: with one that writes what it reads, and records of voices that grow."""
-    layers = {**(_feeding(layer) if is_fed else {}), _NAME: layer}
-    return _Account(layers) if layer.layer == 6 else _Market(layers, tells)
-
-
-class _Market:
-    """A layer in the market pass, among strategies whose signals are made up."""
-
-    def __init__(self, layers: Mapping[str, Layer], tells: bool) -> None:
-        tables = [_TABLE if k % 2 else None for k in range(_VOICES)]
-        given = list(layers.items())
-        self.chain = Chain([], _VOICES, _SYMBOLS, 0.0, tables, given, _CATEGORIES, MINUTE)
-        self._tells = tells
-
-    @property
-    def state(self) -> Any:
-        """Return what the layer remembers."""
-        return self.chain.records().get(f"layer:{_NAME}", (np.zeros(1), ""))[0]
-
-    @property
-    def states(self) -> list[Any]:
-        """Return all that is remembered."""
-        return [each for each, _ in self.chain.records().values()]
-
-    def run(self, rows: Records, size: int = _WHOLE) -> _Answer:
-        """Take rows in blocks of so many ticks."""
-        judged = self._columns(rows)
-        made: Any = np.zeros(len(rows), judged.contexts.dtype)
-        weights = np.full((len(rows), _VOICES), np.nan)
-        for block in blocks(chunked(rows, _SYMBOLS), 0, size, lambda _: _NEVER):
-            self.chain.judge(block, judged)
-            made[block.order] = judged.contexts[: len(block.order)]
-            weights[block.order] = judged.weights[: len(block.order)]
-        return _Answer(made, judged.reasons[: len(rows)].copy(), weights)
-
-    def time(self, rows: Records, size: int) -> None:
-        """Take rows, and keep nothing."""
-        judged = self._columns(rows)
-        for block in blocks(chunked(rows, _SYMBOLS), 0, size, lambda _: _NEVER):
-            self.chain.judge(block, judged)
-
-    def _columns(self, rows: Records) -> Any:
-        judged, size = self.chain.columns(len(rows)), len(rows)
-        signals, scores, told = _opinions(rows)
-        judged.signals[:, :size], judged.scores[:, :size] = signals, scores
-        judged.told[:, :size] = told if self._tells else 0
-        return judged
-
-
-class _Account:
-    """The layer of the ledger pass, and an account that buys and sells next to nothing."""
-
-    def __init__(self, layers: Mapping[str, Layer]) -> None:
-        traded = [Instrument(name, lot="0.000001") for name in ("A-USD", "B-USD", "C-USD")]
-        rules: dict[str, Any] = {"sizing": "fixed-notional", "notional": 10.0, "brackets": False}
-        rules |= {"on_opposite": "close", "breaker_loss": 0.0, "breaker_rejects": 0}
-        self._trial = Trial({}, instruments=traded, layers=layers, **rules)
-        self.chain = self._trial.chain
-
-    @property
-    def state(self) -> Any:
-        """Return what the layer remembers."""
-        return self._trial.ledger.records()["layer"]
-
-    @property
-    def states(self) -> list[Any]:
-        """Return all that is remembered."""
-        market = [each for each, _ in self.chain.records().values()]
-        return [*market, *self._trial.ledger.records().values()]
-
-    def run(self, rows: Records, size: int = _WHOLE) -> _Answer:
-        """Take rows in blocks of so many ticks; the contexts are those of the trace."""
-        self._trial.written.clear()
-        self.time(rows, size)
-        decisions = self._trial.decisions
-        order = np.lexsort((rows["symbol"], rows["ts"]))
-        made: Any = np.zeros(len(rows), decisions["context"].dtype)
-        reasons = np.zeros(len(rows), np.int16)
-        made[order], reasons[order] = decisions["context"], decisions["reason"]
-        return _Answer(made, reasons, np.ones((len(rows), _VOICES)))
-
-    def time(self, rows: Records, size: int) -> None:
-        """Take rows."""
-        signals, scores, _ = _opinions(rows)
-        self._trial.run(rows, signals[0], scores[0], block=size)
-
-
-def _feeding(layer: Layer) -> dict[str, Layer]:
-    """Return a layer that writes what another reads, as many numbers each as the installed layers write."""
-    names = _read(layer)
-    if not names:
-        return {}
-    sizes = dict.fromkeys(names, 1) | {n: size for n, size in _installed().items() if n in names}
-    lines = list[str]()
-    for at, name in enumerate(names):
-        line = _ONE if sizes[name] == 1 else _MANY
-        lines.append(line.format(name=name, size=sizes[name], at=7 * at))
-    space: dict[str, Any] = {"np": np, "__name__": __name__}
-    exec(_FEED.format(lines="\n    ".join(lines)), space)
-    facts: dict[str, Any] = {"layer": 1, "writes": sizes, "watch": staticmethod(space["work"])}
-    return {"feeder": type("Feeder", (Layer,), facts)()}
-
-
-def _installed() -> dict[str, int]:
-    """Return the fields that installed layers write, with how many numbers each holds."""
-    found: dict[str, int] = {}
-    for offer in plugins.offers():
-        if offer.kind == "layers" and not plugins.blocked(offer):
-            try:
-                found |= dict(plugins.imported(offer).writes)
-            except Exception:  # another's fault is not this one's
-                continue
-    return found
-
-
-def _opinions(rows: Records) -> tuple[Any, Any, Any]:
-    """Return signals and scores of all voices on each row, and what becomes known with it."""
-    of_row = rows["seq"].astype(np.uint64) * np.uint64(7919) + rows["symbol"].astype(np.uint64)
-    mixed = (of_row * np.uint64(64) + np.arange(_VOICES, dtype=np.uint64)[:, None]) * np.uint64(2654435761)
-    drawn = (mixed >> np.uint64(7)) % np.uint64(2**32)
-    signals, scores = _SIGNALS[drawn % np.uint64(8)], ((drawn >> np.uint64(3)) % np.uint64(100) + 1) / 101.0
-    return signals, scores, _TOLD[(drawn >> np.uint64(11)) % np.uint64(16)]
-
-
-def _by_hand(layer: Layer, rows: Records) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Call the layer's own work for every row; return the records it was given, before and after."""
-    chain = _begin(layer).chain
-    kind: Any = type(layer)
-    given = _moments(rows, chain) if layer.layer == 6 else _voiced(rows, chain)
-    for name in [each for each in layer.writes if each not in CONTEXT]:
-        given["contexts"][name] = np.nan
-    states = kind.state(layer.params, _SYMBOLS if layer.layer == 6 else MINUTE)
-    given["states"] = np.repeat(np.array([record(**states)]), 1 if layer.layer == 6 else _SYMBOLS)
-    before = {name: each.copy() for name, each in given.items()}
-    at = np.full(1, -1, np.int64)
-    try:
-        compile.call(_loop(layer), *given.values(), layer.params.record(), at)
-    except Exception as error:
-        said = " ".join(str(error).split())[:200]
-        where = _where(rows, int(at[0])) if at[0] >= 0 else "its first row"
-        raise Broken(
-            f"it raised {type(error).__name__} at {where}: {said}. Write NaN where something is unknown."
-        ) from error
-    before.setdefault("voices", np.zeros(0, VOICE))
-    return before, {"voices": before["voices"], **given}
-
-
-def _loop(layer: Layer) -> compile.Step:
-    kind: Any = type(layer)
-    work = {name: getattr(kind, name) for name in ("watch", "step") if getattr(kind, name) is not None}
-    if layer.layer == 6:
-        text = _OF_ALL.format(watch="watch(rows[n], states[0], params)" if "watch" in work else "")
-    else:
-        watch = "watch(rows[n], contexts[n], states[rows[n].symbol], params)" if "watch" in work else ""
-        step = "step(rows[n], contexts[n], voices[n], params)" if "step" in work else ""
-        text = _OF_SYMBOL.format(watch=watch, step=step)
-    return compile.entry("layer", text, work)
-
-
-def _context(rows: Records, chain: Chain) -> Any:
-    """Return a context for each row, as the kernel leaves it, with what others write known but for holes."""
-    draws = np.random.default_rng(13)
-    made: Any = np.zeros(len(rows), chain.columns(1).contexts.dtype)
-    for name in made.dtype.names:
-        made[name] = draws.random(made[name].shape)
-        made[name][np.isnan(rows["bid_size"])] = np.nan
-    signals, _, _ = _opinions(rows)
-    lean = np.where(signals == ABSENT, 0, signals).sum(0)
-    made["lean"], made["direction"], made["hold"] = lean, np.sign(lean), 0.0
-    made["confidence"], made["scale"] = draws.random(len(rows)), 1.0
-    return made
-
-
-def _voiced(rows: Records, chain: Chain) -> dict[str, Any]:
-    signals, scores, _ = _opinions(rows)
-    voices = np.zeros((len(rows), _VOICES), VOICE)
-    voices["signal"], voices["score"], voices["confidence"] = signals.T, scores.T, scores.T
-    voices["right"], voices["weight"] = np.where(np.arange(_VOICES) % 2, 0.5, np.nan), 1.0
-    known: list[str] = list(StrategyCategory)
-    voices["category"] = [known.index(each) if each in known else -1 for each in _CATEGORIES]
-    grown = np.arange(len(rows))[:, None] // 5
-    for k, name in enumerate(("hits", "misses", "rights", "wrongs")):
-        voices[name] = grown * (k + 1) // 3
-    return {"rows": rows.copy(), "contexts": _context(rows, chain), "voices": voices}
-
-
-def _moments(rows: Records, chain: Chain) -> dict[str, Any]:
-    size, draws = len(rows), np.random.default_rng(11)
-    accounts, positions, proposals = empty(ACCOUNT, size), empty(POSITION, _SYMBOLS), empty(PROPOSAL, size)
-    for name in ("cash", "peak", "day_start", "week_start"):
-        accounts[name] = draws.integers(0, 100_000, size) * UNIT
-    positions["qty"] = np.arange(_SYMBOLS) * UNIT - UNIT
-    positions["working"] = np.arange(_SYMBOLS) % 2
-    proposals["side"], proposals["lot"] = np.where(draws.random(size) < 0.5, -1, 1), 1
-    proposals["confidence"], proposals["equity"] = draws.random(size), accounts["cash"]
-    proposals["scale"] = 1.0
-    price = np.where(np.isfinite(rows["close"]), rows["close"], 0.0)
-    proposals["price"] = (price * UNIT).astype(np.int64)
-    return {
-        "rows": rows.copy(), "contexts": _context(rows, chain), "accounts": accounts,
-        "positions": positions, "proposals": proposals,
-    }  # fmt: skip
-
-
-def _holed(clean: Records) -> Records:
-    """Return rows of which 40 of each symbol are worth nothing, in many ways."""
-    rows, draws = clean.copy(), np.random.default_rng(5)
-    numbers = [name for name in ROW.names or () if ROW[name] == np.float64]
-    for symbol in range(_SYMBOLS):
-        gap = np.flatnonzero(rows["symbol"] == symbol)[150:190]
-        for name in numbers:
-            bad = (np.nan, np.inf, 0.0) if "volume" in name else (np.nan, np.inf)
-            told = draws.choice([*bad, 1.0], gap.size)
-            rows[name][gap] = np.where(told == 1.0, rows[name][gap], told)
-            rows[name][gap[:2]] = [np.nan, np.inf]
-    return rows
-
-
-def _late(rows: Records) -> Any:
-    """Tell of each row whether it is among the last 200 of its symbol."""
-    ends: Any = np.searchsorted(rows["symbol"], rows["symbol"], side="right")
-    return ends - np.arange(len(rows)) <= 200
-
-
 # -- how answers compare ------------------------------------------------------------------------------
 
 
-def _raised_nowhere(rows: Records, answer: _Answer, advice: str) -> None:
+def _raised_nowhere(rows: Records, answer: Answer, advice: str) -> None:
     broken = np.flatnonzero(answer.reasons == LAYER)
     if broken.size:
-        raise Broken(f"its watch or step raised at {_where(rows, int(broken[0]))}. {advice}")
+        raise Broken(f"its watch or step raised at {where(rows, int(broken[0]))}. {advice}")
 
 
 def _is_one_of(rows: Records, name: str, values: Any) -> None:
     wrong = np.flatnonzero(~np.isin(values, (-1.0, 0.0, 1.0)))
     if wrong.size:
         n = int(wrong[0])
-        raise Broken(f"{name} was {values[n]} at {_where(rows, n)}, must be -1, 0 or 1; 0 refuses.")
+        raise Broken(f"{name} was {values[n]} at {where(rows, n)}, must be -1, 0 or 1; 0 refuses.")
 
 
 def _is_within(rows: Records, name: str, values: Any) -> None:
     wrong = np.flatnonzero((values < 0.0) | (values > 1.0))
     if wrong.size:
         n = int(wrong[0])
-        raise Broken(f"{name} was {values[n]} at {_where(rows, n)}, must lie in 0 to 1.")
+        raise Broken(f"{name} was {values[n]} at {where(rows, n)}, must lie in 0 to 1.")
 
 
-def _part(answer: _Answer, which: Any) -> _Answer:
-    return _Answer(*(each[which] for each in answer))
+def _part(answer: Answer, which: Any) -> Answer:
+    return Answer(*(each[which] for each in answer))
 
 
-def _alike(rows: Records, one: _Answer, other: _Answer, told: str, advice: str) -> None:
+def _alike(rows: Records, one: Answer, other: Answer, told: str, advice: str) -> None:
     columns: Sequence[tuple[str, Any, Any]] = [
         ("the weights", one.weights, other.weights),
         *((name, one.contexts[name], other.contexts[name]) for name in one.contexts.dtype.names or ()),
@@ -596,14 +316,10 @@ def _alike(rows: Records, one: _Answer, other: _Answer, told: str, advice: str) 
         if apart.any():
             at = np.argwhere(apart)[0]
             was = told.format(first[tuple(at)], second[tuple(at)])
-            raise Broken(f"{name} of {_where(rows, int(at[0]))} {was}. {advice}")
+            raise Broken(f"{name} of {where(rows, int(at[0]))} {was}. {advice}")
 
 
 def _same(one: Any, other: Any) -> bool:
     if one.dtype.names:
         return all(_same(one[name], other[name]) for name in one.dtype.names)
     return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
-
-
-def _where(rows: Records, n: int) -> str:
-    return f"row {n} (symbol {rows['symbol'][n]}, {iso(rows['ts'][n])})"
