@@ -285,23 +285,23 @@ def groups_page() -> str:
         "is the plugin's; `<kind>:<name>` is its key. What the words mean: "
         "[plugins](../concepts/plugins.md).\n",
     ]
-    for singular, kind in templates.KINDS.items():
-        base = plugins.LOADED.get(kind.group)
-        what = f"a class derived from `nexus_core.{base}`" if base else OFFERED[kind.group]
+    for group, singular in plugins.SINGULAR.items():
+        kind, base = templates.KINDS.get(singular), plugins.LOADED.get(group)
+        what = f"a class derived from `nexus_core.{base}`" if base else OFFERED[group]
         about = getattr(nexus_core, base).__doc__ if base else ""
-        point = Template(kind.offered).substitute(type="Mine")
+        point = Template(kind.offered if kind else ":$type").substitute(type="Mine")
         rows = [
             ("names", what),
-            ("begin with", f"`nexus new {singular} mine`"),
+            *([("begin with", f"`nexus new {singular} mine`")] if kind else []),
             (
                 "tested by",
-                f"`nexus_core.testing.{singular.capitalize()}Contract`: [checks](checks.md#{kind.group})",
+                f"`nexus_core.testing.{singular.capitalize()}Contract`: [checks](checks.md#{group})",
             ),
         ]
-        parts += [f"## nexus.{kind.group}\n"]
+        parts += [f"## nexus.{group}\n"]
         parts += [f"{inspect.cleandoc(about)}\n"] if about else []
         parts += [
-            f'    [project.entry-points."nexus.{kind.group}"]',
+            f'    [project.entry-points."nexus.{group}"]',
             f'    mine = "nexus_{singular}_mine{point}"\n',
             _table(("", ""), rows),
         ]

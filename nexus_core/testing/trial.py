@@ -28,6 +28,7 @@ class _Given(StrategyLoop):
     def __init__(self) -> None:
         self.name, self.strategy = "given", Strategy()
         self.states = np.zeros(0, [("rows", "i8"), ("faults", "i8")])
+        self.entry = None  # nothing of it is compiled
         self.signals: Any = None
         self.scores: Any = None
 

@@ -30,7 +30,7 @@ FLAGS = (
     "LOW_LIQUIDITY",
     "HIGH_NOISE",
 )
-"""What the bits of the field `flags` stand for, from the lowest."""
+"""What the bits of the field `risk_flags` stand for, from the lowest."""
 
 CLASSES = ("FAVORABLE", "NEUTRAL", "ADVERSE")
 FAVORABLE, NEUTRAL, ADVERSE = range(3)
@@ -177,7 +177,7 @@ def _judge_market(context: Any, confidence: float, side: int, silent: bool, para
     critical = _count(bits, 16, context.mqscore, silent) + _count(bits, 32, context.liquidity, silent)
     bad = critical + _count(bits, 8, context.volatility, silent) + _count(bits, 64, context.noise, silent)
     grade = market_class(context, bad, params)
-    context.flags = float(bits)
+    context.risk_flags = float(bits)
     context.critical_flags = float(critical)
     context.market_class = float(grade)
     context.against = against(context, side, silent, params)
@@ -218,7 +218,7 @@ class Assessment(Layer):
         "risk_multiplier": 1,
         "market_class": 1,
         "against": 1,
-        "flags": 1,
+        "risk_flags": 1,
         "critical_flags": 1,
         "correlation": 1,
         "max_loss": 1,

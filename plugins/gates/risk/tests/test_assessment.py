@@ -175,7 +175,7 @@ LIMITS = [
 
 
 def names(context):
-    return [name for n, name in enumerate(assessment.FLAGS) if int(context["flags"]) >> n & 1]
+    return [name for n, name in enumerate(assessment.FLAGS) if int(context["risk_flags"]) >> n & 1]
 
 
 @pytest.mark.parametrize(("field", "flag", "limit", "sets"), LIMITS, ids=[each[1] for each in LIMITS])
@@ -197,8 +197,8 @@ def test_three_regimes_are_volatile(regime):
 def test_the_flags_are_bits_in_their_order():
     worst = {"confidence": 0.0, "mean_trust": 0.0, "volatility": 1.0, "mqscore": 0.0, "liquidity": 0.0}
     context = one(FINE | worst | {"noise": 1.0, "regime": 11.0})
-    assert (context["flags"], context["critical_flags"]) == (127.0, 2.0)
-    assert one(FINE | {"noise": 1.0, "confidence": 0.0})["flags"] == 65.0
+    assert (context["risk_flags"], context["critical_flags"]) == (127.0, 2.0)
+    assert one(FINE | {"noise": 1.0, "confidence": 0.0})["risk_flags"] == 65.0
 
 
 def test_the_limits_of_the_flags_are_parameters():
@@ -276,7 +276,7 @@ def test_without_layer_1_the_market_is_neither_good_nor_bad():
     assert context["risk_score"] == pytest.approx(0.3)  # (.5 + .5 + 0 + .2) / 4
     assert context["risk_multiplier"] == pytest.approx(0.7)
     assert context["market_class"] == assessment.NEUTRAL
-    assert [context[name] for name in ("flags", "critical_flags", "against")] == [0.0, 0.0, 0.0]
+    assert [context[name] for name in ("risk_flags", "critical_flags", "against")] == [0.0, 0.0, 0.0]
 
 
 def test_what_layer_1_left_unknown_is_taken_for_the_worst():
@@ -293,7 +293,7 @@ def test_a_row_of_which_layer_1_knows_only_its_data_is_the_worst():
     context = one(UNKNOWN | {"data_quality": 1.0})
     assert context["risk_score"] == pytest.approx(0.55)  # (1 + 1 + 0 + .2) / 4
     assert context["market_class"] == assessment.ADVERSE
-    assert (context["flags"], context["critical_flags"]) == (0.0, 2.0)
+    assert (context["risk_flags"], context["critical_flags"]) == (0.0, 2.0)
     assert math.isnan(context["against"])
 
 
@@ -336,7 +336,7 @@ def no_better(good, bad):
         and bad["risk_score"] >= good["risk_score"]
         and bad["market_class"] >= good["market_class"]
         and bad["critical_flags"] >= good["critical_flags"]
-        and int(good["flags"]) & ~int(bad["flags"]) == 0
+        and int(good["risk_flags"]) & ~int(bad["risk_flags"]) == 0
     )
 
 
@@ -371,7 +371,7 @@ def test_whatever_comes_in_the_ranges_hold(case):
     assert 0.0 <= context["scale"] <= 1.2
     assert context["market_class"] in (0.0, 1.0, 2.0)
     assert context["critical_flags"] in (0.0, 1.0, 2.0)
-    assert context["flags"] in range(128)
+    assert context["risk_flags"] in range(128)
 
 
 @given(CASES)
