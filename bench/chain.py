@@ -86,9 +86,8 @@ def main() -> None:
             found.append(blocks_of(args.seconds, trace, market))
     print("| what | measured | target |\n|---|--:|--:|")
     for trace, found in rates.items():
-        print(
-            f"| blocks of 4,096, trace {trace} | {max(found):,.0f} decisions/s ({min(found):,.0f}) | 150,000 |"
-        )
+        best, worst = max(found), min(found)
+        print(f"| blocks of 4,096, trace {trace} | {best:,.0f} decisions/s ({worst:,.0f}) | >= 150,000 |")
     for trace in ("full", "approved"):
         ratio = np.median(np.array(rates["orders"]) / np.array(rates[trace]) - 1.0)
         print(f"| what the trace `{trace}` adds to `orders`, median of {TURNS} turns | {ratio:+.1%} | |")
