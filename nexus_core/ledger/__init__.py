@@ -147,7 +147,8 @@ class Ledger:
             judged.directions, judged.confidences, judged.reasons, judged.values, judged.limits,
             judged.market, judged.bounds, self._asked, judged.signals, judged.scores, judged.weights,
             judged.contexts, self._layer.get("layer", self.account),
-            self.account, self.positions, self.orders, self._instruments, self._given, told, self._layers, *buffers, self._used,
+            self.account, self.positions, self.orders, self._instruments, self._given, told, self._layers,
+            *buffers, self._used,
         )  # fmt: skip
 
 
