@@ -30,9 +30,9 @@ from nexus_core.records import ABSENT
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "chain" / "approvals.md"
 SEEDS, BARS = (1200, 1201, 1202), 40_000
 SERIES = {
-    "coinbase-BTCUSD-1m": "BTC-USD",
     "ftx-BTC-PERP-1m": "BTC-USD",
     "cme-6EH4-1m": "EUR-USD",
+    "cme-ES201312-1m": "ES-USD",
     "usa-SPY-1m": "SPY-USD",
 }
 """How the names of files begin, and the symbol that each is played as."""
@@ -42,6 +42,8 @@ PRESETS = {
 }
 LEASTS = (0.57, 0.65, 0.70)
 NO_EDGE = "no-edge"
+ENOUGH = 50
+"""Signals from which a strategy is shown."""
 
 STANDARD = """
 [run]
@@ -214,9 +216,11 @@ def approvals(found: dict[tuple[str, str], list[Path]]) -> str:
         said = ", ".join(f"{gate} {100 * n / counts.refused.total():.0f} %" for gate, n in binds)
         lines.append((name, preset, f"{counts.decisions:,}", f"{counts.heard:,}", f"{counts.entries:,}",
                       f"{100 * counts.entries / counts.decisions:.2f} %", f"{counts.exits:,}",
+                      f"{100 * (counts.entries + counts.exits) / counts.decisions:.2f} %",
                       counts.ended[NO_EDGE], said))  # fmt: skip
     heads = (
-        "market", "preset", "decisions", "with a signal", "approved to enter", "share", "closed a position",
+        "market", "preset", "decisions", "with a signal", "entered", "share", "closed a position",
+        "approved in all",
         "no-edge", "binds",
     )  # fmt: skip
     return table(heads, lines)
@@ -259,13 +263,18 @@ def confidences(found: dict[str, list[Path]]) -> str:
 
 
 def spread(found: dict[str, list[Path]]) -> str:
-    """Return the same for each strategy on the first market, with 50 signals or more."""
+    """Return the same for each strategy, on the first synthetic market and the first real one."""
     lines = []
-    for name, (scores, ranks) in sorted(signals(next(iter(found.values()))).items()):
-        if len(scores) >= 50:
-            cells = (f"{share(scores, least)} / {share(ranks, least)}" for least in LEASTS)
-            lines.append((name, f"{len(scores):,}", *cells))
-    return table(("strategy", "signals", *(f"score / rank from {least:.2f}" for least in LEASTS)), lines)
+    for market in ["order flow with plants, 1 s", *(name for name in found if name[:-7] + "-1m" in SERIES)][
+        :2
+    ]:
+        for name, (scores, ranks) in sorted(signals(found[market]).items()):
+            if len(scores) >= ENOUGH:
+                cells = (f"{share(scores, least)} / {share(ranks, least)}" for least in LEASTS)
+                lines.append((f"{name}: {market}", f"{len(scores):,}", *cells))
+    return table(
+        ("strategy: market", "signals", *(f"score / rank from {least:.2f}" for least in LEASTS)), lines
+    )
 
 
 # -- what would have been staked -----------------------------------------------------------------------
@@ -282,11 +291,15 @@ def stakes(found: dict[str, list[Path]]) -> str:
             if not own.any():
                 continue
             net, cost, naive, chain = (rows[key][own] for key in ("net", "cost", "naive", "chain"))
-            cells = (len(net), (chain > 0).sum(), f"{1e4 * net.mean():.1f}", f"{1e4 * cost.mean():.1f}",
+            highest = f"{rows['chance'][own].max():.3f}" if kind == "calibrated" else ""
+            cells = (len(net), (chain > 0).sum(), highest,
+                     f"{1e4 * net.mean():.1f}", f"{1e4 * cost.mean():.1f}",
                      percent(naive.mean()), percent((naive * net).sum(), "+"),
                      percent(chain.mean()), percent((chain * net).sum(), "+"))  # fmt: skip
             lines.append((f"{name}: {kind}", *cells))
-    heads = ("market: strategies behind it", "entries judged", "entered", "mean bp of a trade", "of it costs",
+    heads = ("market: strategies behind it", "entries judged", "entered", "highest chance",
+             "mean bp of a trade",
+             "of it costs",
              "stake by p = confidence", "made", "stake by the chain", "made")  # fmt: skip
     return table(heads, lines)
 
@@ -303,15 +316,15 @@ def entries(folder: Path) -> dict[str, Any]:
     assert seen.trades is not None
     number = next(n for n, each in enumerate(facts["gates"]) if each[0] == NO_EDGE)
     trades = seen.trades[(seen.trades["gate"] == number) | (seen.trades["gate"] < 0)]
-    made = {int(each["start"]): each for each in trades}
+    made = {(int(each["start"]), int(each["symbol"])): each for each in trades}
     risk, rows = facts["settings"]["risk"], list[tuple[float, ...]]()
     for decisions, _, _ in traces(folder, facts):
         own = decisions[(decisions["reason"] == number) | (decisions["reason"] < 0)]
-        pairs = ((each, made[int(each["ts"])]) for each in own if int(each["ts"]) in made)
-        rows += [
-            (pair[1]["net"], pair[1]["cost"], pair[0]["context"]["chance"], *staked(*pair, risk))
-            for pair in pairs
-        ]
+        for each in own:
+            trade = made.get((int(each["ts"]), int(each["symbol"])))
+            if trade is not None:
+                known = trade["net"], trade["cost"], each["context"]["chance"]
+                rows.append((*known, *staked(each, trade, risk)))
     columns = np.array(rows, np.float64).reshape(-1, 5).T
     return dict(zip(("net", "cost", "chance", "naive", "chain"), columns, strict=True))
 
