@@ -1,7 +1,8 @@
 """How often the router's rule as written lets a decision through: `python bench/router.py [RUN ...]`.
 
-First over a grid of leans and strengths, then over the decisions of finished runs, whose kept signals are
-weighed alike, as layer 4 does without layer 3; then how often the rank does. Prints Markdown.
+First over a grid of leans and strengths, then over the decisions of finished runs; then how often the rank
+does, and the conviction itself. Of a run with the layer routing it takes what reached that layer; of another
+it weighs the kept signals alike, as layer 4 does without layer 3. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from nexus_gate_routing import Action, Confidence, Routing, governor, router
-from nexus_gate_routing.table import fit
+from nexus_gate_routing.table import PACKAGED, fit, read
 
 from nexus_core import runs
 from nexus_core.calibration import Table
@@ -23,6 +24,7 @@ from nexus_core.records import ABSENT
 from nexus_core.upkeep.homes import open_run
 
 TRUSTS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.3)
+LIMIT = Confidence().params.limit
 HOLD, STRENGTH = 0.3, 0.5
 """What the gates of layer 4 ask for: |lean| above the first, strength from the second on."""
 
@@ -44,6 +46,11 @@ def main() -> int:
         say(f"{trust:g}", *(f"{100 * rate(*each, trust):.1f}" for each in found.values()))
     by_rank = {name: ranked(*each) for name, each in list(found.items())[1:]}
     say("by rank", "", *(f"{100 * each:.1f}" for each in by_rank.values()))
+    of_runs = list(found.values())[1:]
+    say("by the package's table", "", *(f"{100 * packaged(*each):.1f}" for each in of_runs))
+    say(
+        "by conviction", "", *(f"{100 * (lean * strength >= LIMIT).mean():.1f}" for lean, strength in of_runs)
+    )
     for name, (lean, strength) in list(found.items())[1:]:
         alone = (lean > 1 - 1e-12).mean()
         say(
@@ -68,9 +75,7 @@ def rate(leans: Any, strengths: Any, trust: float) -> float:
     # the rule turns on |lean| alone, and a grid has few
     each, where = np.unique(leans, return_inverse=True)
     p = np.array([sides(lean, trust)[0] for lean in each])[where]
-    return float(
-        ((p > Action().params.limit) & (p * strengths >= max(asked, Confidence().params.limit))).mean()
-    )
+    return float(((p > Action().params.limit) & (p * strengths >= max(asked, LIMIT))).mean())
 
 
 def ranked(leans: Any, strengths: Any) -> float:
@@ -78,12 +83,21 @@ def ranked(leans: Any, strengths: Any) -> float:
     found, half = leans * strengths, len(leans) // 2
     table = fit(found[:half])
     ranks = np.interp(found[half:], table["scores"], table["ranks"])
-    return float((ranks >= Confidence().params.limit).mean())
+    return float((ranks >= LIMIT).mean())
+
+
+def packaged(leans: Any, strengths: Any) -> float:
+    """Return the share that passes by the table that the package brings."""
+    table = read(PACKAGED)
+    assert table is not None
+    return float((np.interp(leans * strengths, table.scores, table.ranks) >= LIMIT).mean())
 
 
 def survivors(folder: Path) -> tuple[Any, Any]:
     """Return |lean| and strength of the decisions of a run that the gates of layer 4 would let through."""
     facts = runs.manifest(folder)
+    if "conviction" in facts.get("context", ()):
+        return routed(folder, facts["context"])
     least, tables = facts["settings"]["risk"]["min_confidence"], facts["calibration"]
     leans, strengths = [], []
     with Journal(folder) as journal:
@@ -105,6 +119,17 @@ def survivors(folder: Path) -> tuple[Any, Any]:
     lean, strength = np.concatenate(leans), np.concatenate(strengths)
     alive = (lean > HOLD) & (strength >= STRENGTH)
     return lean[alive], strength[alive]
+
+
+def routed(folder: Path, fields: list[str]) -> tuple[Any, Any]:
+    """Return |lean| and strength of the decisions of a run that reached layer 5, as its trace has them."""
+    leans, strengths = [], []
+    with Journal(folder) as journal:
+        for decisions, _, _ in journal.traces(fields=fields):
+            context = decisions["context"][~np.isnan(decisions["context"]["conviction"])]
+            leans.append(np.minimum(np.abs(context["lean"].astype(float)), 1.0))
+            strengths.append(context["strength"].astype(float))
+    return np.concatenate(leans), np.concatenate(strengths)
 
 
 if __name__ == "__main__":

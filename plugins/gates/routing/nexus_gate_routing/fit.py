@@ -1,4 +1,4 @@
-"""Fit the router's table to a finished run: `python -m nexus_gate_routing.fit [RUN]`."""
+"""Fit the router's table to finished runs: `python -m nexus_gate_routing.fit [RUN ...]`."""
 
 from __future__ import annotations
 
@@ -43,16 +43,17 @@ def check(folder: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Fit the table of a run, write it, and say what came of it."""
+    """Fit the table of some runs together, write it, and say what came of it."""
     parser = argparse.ArgumentParser(
         "python -m nexus_gate_routing.fit", description="Fit the router's table."
     )
-    parser.add_argument("run", nargs="?", help="id of the run; the newest without it")
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="id of a run; the newest without any")
     parser.add_argument("--out", type=Path, help="folder of runs; else NEXUS_HOME/runs, else the user's")
     parser.add_argument("--to", type=Path, help="file to write; else the user's own table")
     asked = parser.parse_args(arguments)
     try:
-        path = _written(open_run(asked.run, asked.out), asked.to or _own())
+        folders = [open_run(each, asked.out) for each in dict.fromkeys(asked.runs or [None])]
+        path = _written(folders, asked.to or _own())
     except NexusError as error:
         sys.stderr.write(f"nexus: {error}\n")
         return error.exit
@@ -66,9 +67,11 @@ def _own() -> Path:
     return homes()[0] / "calibration" / FILE
 
 
-def _written(folder: Path, path: Path) -> Path:
-    check(folder)
-    made = {"run": folder.name, **fit(list(reached(folder)))}
+def _written(folders: Sequence[Path], path: Path) -> Path:
+    for folder in folders:
+        check(folder)
+    found = [value for folder in folders for value in reached(folder)]
+    made = {"runs": [folder.name for folder in folders], **fit(found)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         runs.write(path, json.dumps(made) + "\n")

@@ -18,6 +18,8 @@ from nexus_core.errors import DataError
 from nexus_core.folders import homes
 
 FILE = "router.json"
+PACKAGED = Path(__file__).with_name(FILE)
+"""The table that the package brings, fitted on a synthetic market."""
 LEAST = 50
 """Fewest decisions from which a table is fitted."""
 
@@ -72,7 +74,7 @@ def fit(values: ArrayLike) -> dict[str, Any]:
 
 def places() -> list[Path]:
     """Return the files in which a table may be: the user's own, then the package's."""
-    return [*(home / "calibration" / FILE for home in homes()), Path(__file__).with_name(FILE)]
+    return [*(home / "calibration" / FILE for home in homes()), PACKAGED]
 
 
 def find() -> Table | None:

@@ -17,6 +17,7 @@ BELOW, ABOVE = math.nextafter(0.7, 0), math.nextafter(0.7, 1)
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("NEXUS_HOME", str(tmp_path))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr("nexus_gate_routing.table.PACKAGED", tmp_path / "none.json")
     return tmp_path
 
 

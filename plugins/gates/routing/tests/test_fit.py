@@ -1,6 +1,7 @@
 """The router's table against one worked by hand, and fitted to the trace of a run."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,12 +22,13 @@ FIELDS = ["direction", "lean", "conviction", "routed"]
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("NEXUS_HOME", str(tmp_path))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr("nexus_gate_routing.table.PACKAGED", tmp_path / "none.json")
     return tmp_path
 
 
-def run(home, traces, fields=FIELDS, trace="full"):
+def run(home, traces, fields=FIELDS, trace="full", name="20260101-000000-abcd"):
     """Make a finished run of these convictions, NaN for a decision that did not get so far."""
-    folder = home / "runs" / "20260101-000000-abcd"
+    folder = home / "runs" / name
     folder.mkdir(parents=True)
     facts = {"id": folder.name, "settings": {"performance": {"trace": trace}}}
     facts |= {"context": fields} if fields is not None else {}
@@ -97,7 +99,7 @@ def test_a_table_is_fitted_to_a_run_and_found_by_the_layer(home, capsys):
     assert capsys.readouterr().out == f"wrote {path}\n"
     table = Routing().table
     assert table is not None
-    assert (table.facts["run"], table.facts["rows"]) == (folder.name, 101)
+    assert (table.facts["runs"], table.facts["rows"]) == ([folder.name], 101)
     assert table.ranks[70] == pytest.approx(70.5 / 101)
 
 
@@ -109,6 +111,40 @@ def test_the_newest_run_and_another_file(home, tmp_path):
     assert table is not None
     assert (table.scores[0], table.scores[-1]) == (0.0, 0.5)
     assert Routing().table is None
+
+
+def test_several_runs_make_one_table_and_a_run_named_twice_counts_once(home):
+    first = run(home, [[n / 128 for n in range(40)]])
+    second = run(home, [[0.5 + n / 128 for n in range(41)]], name="20260102-000000-abcd")
+    assert main([first.name, second.name, first.name]) == 0
+    table = Routing().table
+    assert table is not None
+    assert (table.facts["runs"], table.facts["rows"]) == ([first.name, second.name], 81)
+    assert (table.scores[0], table.scores[-1]) == (0.0, 0.5 + 40 / 128)
+
+
+def test_the_package_brings_a_table_and_the_users_own_comes_first(home, monkeypatch):
+    import nexus_gate_routing
+
+    path = Path(nexus_gate_routing.__file__).with_name("router.json")
+    monkeypatch.setattr("nexus_gate_routing.table.PACKAGED", path)
+    packaged = Routing().table
+    assert packaged is not None
+    assert packaged.facts["rows"] > 5_000
+    assert np.interp(1.0, packaged.scores, packaged.ranks) > 0.99
+    folder = run(home, [[n / 128 for n in range(101)]])
+    assert main([folder.name]) == 0
+    own = Routing().table
+    assert own is not None
+    assert own.digest != packaged.digest
+
+
+@pytest.mark.parametrize("told", [{"trace": "approved"}, {"fields": ["lean"]}])
+def test_one_run_that_says_too_little_refuses_the_table(home, told):
+    fine = run(home, [[n / 128 for n in range(60)]])
+    poor = run(home, [[0.5] * 60], name="20260102-000000-abcd", **told)
+    assert main([fine.name, poor.name]) == 1
+    assert not (home / "calibration").exists()
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ def home(tmp_path, monkeypatch):
     """Keep the tables of whoever runs the tests out of them."""
     monkeypatch.setenv("NEXUS_HOME", str(tmp_path))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr("nexus_gate_routing.table.PACKAGED", tmp_path / "none.json")
     return tmp_path
 
 
