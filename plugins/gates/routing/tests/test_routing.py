@@ -275,7 +275,7 @@ def test_what_the_gates_declare():
 
 @pytest.mark.parametrize("name", ["routing", "action", "confidence"])
 def test_a_name_leads_to_its_plugin(name):
-    kind = plugins.imported(plugins.find("gates", name))
+    kind = plugins.imported(plugins.find("layers" if name == "routing" else "gates", name))
     assert kind is {"routing": Routing, "action": Action, "confidence": Confidence}[name]
 
 
