@@ -12,11 +12,12 @@ import pytest
 from attrs import field, frozen
 
 from nexus_core import plugins
+from nexus_core.broker import FixedFee
 from nexus_core.calibration import Table
 from nexus_core.ledger.judge import KERNEL_GATES
-from nexus_core.records import APPROVAL, EVENT, FILL, LATE, empty
+from nexus_core.records import APPROVAL, EVENT, FILL, LATE, MOVE, empty
 from nexus_core.testing import Trial, rows
-from nexus_core.types import Instrument, Mode, Outcome
+from nexus_core.types import Instrument, Mode, OrderState, Outcome
 
 LAYERS = ("quality", "selection", "aggregation", "routing", "assessment")
 GATES = (
@@ -223,3 +224,185 @@ def test_no_reason_is_left_out():
 def test_a_guard_needs_something_before_it_loosened():
     guards = {name for name in GATES if plugins.load("gates", name).guard}
     assert guards <= {reason for reason, case in CASES.items() if case.loosened}
+
+
+def test_what_only_repeats_an_open_position_is_refused():
+    made, other = scene(), scene()
+    other["symbol"] = 1
+    signals = np.zeros((2, len(made)), np.int8)
+    signals[0, -1] = signals[1, -5] = 1
+    trial = standard()
+    trial.run(np.concatenate([made, other]), signals.ravel(), 0.9)
+    assert reasons(trial)[-1] == "correlation"
+    assert trial.decisions["value"][trial.decisions["symbol"] == 0][-1] == pytest.approx(1.0)
+    # without what is open there it is an entry like any other
+    alone = standard()
+    signals[1] = 0
+    alone.run(np.concatenate([made, other]), signals.ravel(), 0.9)
+    assert reasons(alone)[-1] == "approved"
+
+
+def test_an_entry_that_is_still_filling_is_not_followed_by_another():
+    made = scene()
+    trial = standard(on_paper=False, on_opposite="reverse")
+    signals = np.zeros(len(made), np.int8)
+    signals[-2:] = 1, -1
+    trial.run(made[:-1], signals[:-1], 0.9)
+    entry = trial.events[-1]
+    assert (reasons(trial)[-1], entry["kind"]) == ("approved", APPROVAL)
+    said = empty(EVENT, 2)
+    for name in ("order", "symbol", "ts"):
+        said[name] = entry[name]
+    said["kind"], said["state"] = (MOVE, FILL), (OrderState.SUBMITTED, OrderState.PARTIALLY_FILLED)
+    said["qty"], said["price"] = (0, entry["qty"] // 2), entry["price"]
+    trial.run(made[-1:], signals[-1:], 0.9, told=said)
+    assert trial.ledger.positions["qty"][0] == entry["qty"] // 2
+    # it is closed, for it is held; to sell beyond that waits for what is at work
+    assert reasons(trial)[-1] == "entry-at-work"
+
+
+def test_an_entry_of_which_nothing_is_left_is_none():
+    free = {name: {"limit": 1.0} for name in ("daily-loss", "weekly-loss", "drawdown")}
+    case = Case(before=ledger(day_start=1.03), given={**free, "risk-multiplier": {"limit": 0.0}})
+    trial = met(case)
+    assert reasons(trial)[-1] == "size"
+    assert trial.account["orders"] == 0
+    assert trial.decisions["context"]["scale"][-1] == 0.0
+
+
+# -- votes by weight ------------------------------------------------------------------------------------
+
+
+def voted(signals, categories, score, **market):
+    made = scene(**market)
+    trial = standard(categories=categories)
+    all_signals = np.zeros((len(signals), len(made)), np.int8)
+    all_signals[:, -1] = signals
+    trial.run(made, all_signals, score)
+    return trial
+
+
+def test_14_sell_6_buy_and_buy_wins():
+    signals, categories = [2] * 6 + [-1] * 14, ["momentum"] * 6 + ["market_making"] * 14
+    assert sum(signals) < 0
+    trial = voted(signals, categories, 0.9)
+    context, last = trial.decisions["context"][-1], trial.decisions[-1]
+    assert (reasons(trial)[-1], last["direction"], last["outcome"]) == ("approved", 1, Outcome.APPROVED)
+    # the market trends: momentum counts 0.9, and who makes markets 0.1
+    assert context["market_state"] == 0
+    weights = trial.opinions["weight"].tolist()
+    assert weights == pytest.approx([0.9] * 6 + [0.1] * 14)
+    assert context["lean"] == 1.0  # (6·2·0.9 - 14·0.1) / (6·0.9 + 14·0.1), held within [-1, 1]
+    assert trial.events[-1]["side"] == 1
+    # the same voices of one mind about weights sell
+    equal = voted(signals, ["momentum"] * 20, 0.9)
+    assert equal.decisions["context"]["lean"][-1] == pytest.approx(-0.1)
+    assert reasons(equal)[-1] == "direction"
+
+
+def test_the_same_votes_sell_where_the_market_ranges():
+    signals, categories = [2] * 6 + [-1] * 14, ["momentum"] * 6 + ["market_making"] * 14
+    trial = voted(signals, categories, 1.0, drift=0.0, seed=RANGING)
+    context = trial.decisions["context"][-1]
+    assert context["market_state"] == 1
+    assert context["lean"] == pytest.approx((6 * 2 * 0.2 - 14 * 0.8) / (6 * 0.2 + 14 * 0.8))
+    assert (reasons(trial)[-1], trial.events[-1]["side"]) == ("approved", -1)
+
+
+RANGING = 10
+"""A market that comes back, and is good enough for layer 1."""
+
+# -- edges ----------------------------------------------------------------------------------------------
+
+LOSS, GAIN, FEE = 0.005, 0.01, 0.001
+NEEDED = (LOSS + 2 * FEE) / (LOSS + GAIN)
+"""Share of trades that must come to their target to earn their costs."""
+EDGES = {
+    "stop_loss_pct": LOSS, "take_profit_pct": GAIN, "fee": FixedFee(rate=FEE), "breaker_loss": 0.0,
+    "max_daily_loss": 1.0, "max_weekly_loss": 1.0, "max_drawdown": 1.0,
+}  # fmt: skip
+FREE = {name: {"limit": 1.0} for name in ("daily-loss", "weekly-loss", "drawdown")} | {
+    "assessment": {"max_daily_loss": 1.0, "max_drawdown": 1.0}
+}
+"""Losses end no trading here, so that there are trades enough."""
+
+
+def walk(seed, size=8_000):
+    """Return a market that goes nowhere, row by row by 0.1 %."""
+    return scene(seed=seed, drift=0.0, calm=size, size=0)
+
+
+def foreseen(made):
+    """Return for each row the side, 1 or -1, whose trade comes to its target; 0 where neither does."""
+    sides, close = np.zeros(len(made), np.int8), made["close"]
+    for n in range(len(made) - 1):
+        highs = np.maximum.accumulate(made["high"][n + 1 : n + 301])
+        lows = np.minimum.accumulate(made["low"][n + 1 : n + 301])
+        for side, best, worst in ((1, highs, -lows), (-1, -lows, highs)):
+            target, stop = close[n] * (side + GAIN), close[n] * (-side + LOSS)
+            hit, miss = (best >= target).argmax(), (worst >= stop).argmax()
+            if best[hit] >= target and (worst[miss] < stop or hit < miss):
+                sides[n] = side
+    return sides
+
+
+def traded(signals, made, tables):
+    trial = standard(FREE, tables=tables, **EDGES)
+    trial.run(made, signals, 0.9)
+    return trial
+
+
+def ended(trial):
+    """Return how many trades have come to their target, and how many to their stop."""
+    return int(trial.chain.standings["hits"][0]), int(trial.chain.standings["misses"][0])
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_coin_flip_is_no_edge(seed):
+    made, draws = walk(seed), np.random.default_rng(seed + 100)
+    signals = draws.choice([-1, 0, 0, 1], len(made))
+    trial = traded(signals, made, (table(),))
+    hits, misses = ended(trial)
+    assert hits + misses > 200
+    assert hits / (hits + misses) < NEEDED
+    came = reasons(trial)
+    assert came.count("no-edge") > 100
+    assert trial.account["approved"] == 0
+    # what it takes, and what is known of it
+    last = trial.decisions[np.array(came) == "no-edge"][-1]
+    assert last["limit"] == pytest.approx(NEEDED)
+    assert last["value"] == pytest.approx(1 / 3, abs=0.05)
+
+
+@pytest.mark.jit
+def test_a_planted_edge_gets_through_once_enough_is_known_of_it():
+    made, draws = walk(5), np.random.default_rng(6)
+    signals = np.where(draws.random(len(made)) < 0.5, foreseen(made), 0)
+    trial = traded(signals, made, (table(),))
+    hits, misses = ended(trial)
+    assert hits > 80 > 8 * misses
+    came = np.array(reasons(trial))
+    first = int((came == "approved").argmax())
+    # before that nothing was known of it: as many as it takes for (hits + 200/3) / (trades + 200)
+    assert (came[:first] == "no-edge").sum() > 0
+    assert trial.account["approved"] > 5
+    context = trial.decisions["context"][came == "approved"]
+    assert (context["chance"] > NEEDED).all()
+    assert trial.account["wins"] > 0.8 * trial.account["trades"]
+
+
+@pytest.mark.jit
+def test_what_has_no_table_is_sized_by_a_fixed_risk():
+    made, draws = walk(1), np.random.default_rng(101)
+    trial = traded(draws.choice([-1, 0, 0, 1], len(made)), made, ())
+    came = np.array(reasons(trial))
+    assert "no-edge" not in came
+    decided = trial.decisions[came == "approved"][0]
+    entry = trial.events[trial.events["order"] == decided["order"]][0]
+    notional = entry["qty"] * 1e-8 * entry["price"] * 1e-8
+    context = decided["context"]
+    assert math.isnan(context["chance"])
+    assert decided["confidence"] == pytest.approx(0.9)
+    wanted = 0.02 * 0.9 * context["scale"] * 1e5
+    assert notional == pytest.approx(wanted, rel=1e-5)
