@@ -179,6 +179,7 @@ CASES = {
     "min-size": Case(facts=rules(min_notional="1e6")),
 }  # fmt: skip
 ELSEWHERE = {"correlation", "entry-at-work", "layer-at-work"}
+"""Met by tests of their own; the last one by that of gates that do not answer."""
 
 
 def met(case):
@@ -217,8 +218,7 @@ def test_each_reason_is_met(reason):
 
 def test_no_reason_is_left_out():
     ends = {place.name for place in standard().chain.places}
-    assert ends == CASES.keys() | ELSEWHERE
-    assert ends == {name for name, _ in KERNEL_GATES} | set(GATES)
+    assert ends == CASES.keys() | ELSEWHERE == {name for name, _ in KERNEL_GATES} | set(GATES)
 
 
 def test_a_guard_needs_something_before_it_loosened():

@@ -93,7 +93,8 @@ class Trial:
     ) -> None:
         """Take rows, which lie symbol by symbol, with a signal and a score each, after what was `told`.
 
-        Of several strategies there is a row of signals for each, or one for all; and so of scores. `block` is the most ticks decided at once; it changes no decision.
+        Of several strategies there is a row of signals for each, or one for all; and so of scores. `block`
+        is the most ticks decided at once; it changes no decision.
         """
         size = len(rows)
         shape = len(self._given), size
