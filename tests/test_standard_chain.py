@@ -207,6 +207,7 @@ def test_an_entry_that_nothing_speaks_against_is_approved():
     assert own["passed"].all()
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize("reason", CASES)
 def test_each_reason_is_met(reason):
     trial = met(CASES[reason])
