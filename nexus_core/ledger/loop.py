@@ -284,6 +284,9 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
                       toll, reversing)
 {early}
                 proposal.price = units(row.close){layer}
+                # where nothing is left of the size the gates say why: they judge the whole, which is refused
+                is_empty = proposal.scale == 0.0
+                proposal.scale = 1.0 if is_empty else proposal.scale
                 reason = propose(rules, account, position, instrument, proposal)
                 if reason >= 0:
                     if reason == NO_EDGE:
@@ -291,6 +294,9 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
                         limit = proposal.needed
                     break
 {late}
+                if is_empty:
+                    reason, value, limit = SIZE, 0.0, 0.0
+                    break
                 number = place(account, position, orders, events, used, ENTRY_SLOT, ts, ts, s, direction,
                                MARKET, proposal.qty, proposal.price, proposal.stop, proposal.target, -1,
                                on_paper)
