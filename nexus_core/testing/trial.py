@@ -30,7 +30,6 @@ class _Given(StrategyLoop):
         self.name, self.strategy = name, strategy
         self.entry, self.code = None, ""
         self.states = np.zeros(0, [("rows", "i8"), ("faults", "i8")])
-        self.entry = None  # nothing of it is compiled
         self.signals: Any = None
         self.scores: Any = None
 
