@@ -20,8 +20,9 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-run: compile ## trade the synthetic market on paper and show the result
-	$(BIN)/nexus run
+run: $(STAMP) ## trade the synthetic market on paper with the standard chain and show the result
+	$(BIN)/nexus compile --set chain.preset=standard
+	$(BIN)/nexus run --set chain.preset=standard
 
 test: compile ## run all tests compiled, then the kernel's as plain Python under coverage
 	$(BIN)/python -m pytest

@@ -37,6 +37,7 @@ from nexus_core import types as values
 from nexus_core.errors import Exit
 from nexus_core.listeners import HOOKS
 from nexus_core.testing.contract import CONTRACTS, Check
+from nexus_core.upkeep import sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -201,13 +202,15 @@ def failures(document: Path) -> Iterator[str]:
                 yield f"{place}: the {block.language} example failed: {wrong}"
 
 
-def settings_page(descriptions: Sequence[config.Description]) -> str:
+def settings_page(descriptions: Sequence[sources.Description]) -> str:
     """Return the page of all settings, a table for each group."""
     parts = [
         WRITTEN,
         "# Settings\n",
         "A setting stands in `nexus.toml` under its group, in the environment as `NEXUS__GROUP__NAME`, or on "
-        "the command line as `--set group.name=value`. A later one of these wins over an earlier one.\n",
+        "the command line as `--set group.name=value`. A later one of these wins over an earlier one. "
+        "A preset, chosen with `chain.preset`, sets some values that none of them sets. Which value comes "
+        "from where is shown by `nexus config show --resolved`.\n",
     ]
     for group in dict.fromkeys(each.key.partition(".")[0] for each in descriptions):
         rows = [
@@ -219,7 +222,7 @@ def settings_page(descriptions: Sequence[config.Description]) -> str:
     return "\n".join(parts)
 
 
-def _told(setting: config.Description) -> str:
+def _told(setting: sources.Description) -> str:
     return setting.help + (UNREAD if setting.key in config.UNREAD else "")
 
 
@@ -282,23 +285,23 @@ def groups_page() -> str:
         "is the plugin's; `<kind>:<name>` is its key. What the words mean: "
         "[plugins](../concepts/plugins.md).\n",
     ]
-    for singular, kind in templates.KINDS.items():
-        base = plugins.LOADED.get(kind.group)
-        what = f"a class derived from `nexus_core.{base}`" if base else OFFERED[kind.group]
+    for group, singular in plugins.SINGULAR.items():
+        kind, base = templates.KINDS.get(singular), plugins.LOADED.get(group)
+        what = f"a class derived from `nexus_core.{base}`" if base else OFFERED[group]
         about = getattr(nexus_core, base).__doc__ if base else ""
-        point = Template(kind.offered).substitute(type="Mine")
+        point = Template(kind.offered if kind else ":$type").substitute(type="Mine")
         rows = [
             ("names", what),
-            ("begin with", f"`nexus new {singular} mine`"),
+            *([("begin with", f"`nexus new {singular} mine`")] if kind else []),
             (
                 "tested by",
-                f"`nexus_core.testing.{singular.capitalize()}Contract`: [checks](checks.md#{kind.group})",
+                f"`nexus_core.testing.{singular.capitalize()}Contract`: [checks](checks.md#{group})",
             ),
         ]
-        parts += [f"## nexus.{kind.group}\n"]
+        parts += [f"## nexus.{group}\n"]
         parts += [f"{inspect.cleandoc(about)}\n"] if about else []
         parts += [
-            f'    [project.entry-points."nexus.{kind.group}"]',
+            f'    [project.entry-points."nexus.{group}"]',
             f'    mine = "nexus_{singular}_mine{point}"\n',
             _table(("", ""), rows),
         ]
@@ -467,7 +470,7 @@ def pages() -> dict[Path, str]:
     """Return the text of each reference page by its path."""
     folder = ROOT / "docs" / "reference"
     return {
-        folder / "settings.md": settings_page(config.describe()),
+        folder / "settings.md": settings_page(sources.describe()),
         folder / "commands.md": commands_page(cli.group()),
         folder / "hooks.md": hooks_page(),
         folder / "groups.md": groups_page(),

@@ -1,10 +1,8 @@
-"""Settings, frozen and checked: defaults, then nexus.toml, then the environment, then --set."""
+"""Settings, frozen and checked, and how layers of tables make them: defaults, a preset, what is given."""
 
 from __future__ import annotations
 
 import copy
-import os
-import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +10,6 @@ from typing import Any, cast
 
 import attrs
 
-from nexus_core import log
 from nexus_core.errors import ConfigError, hint
 
 COUNT = "[1, 1000000000]"
@@ -177,6 +174,7 @@ class Risk:
 class Chain:
     """What stands between the strategies' opinions and an order."""
 
+    preset: str = choice("bare", "standard", "strict", help="strategies, layers, gates, limits if not given")
     layers: tuple[str, ...] = names("", "layers that work out what gates judge")
 
 
@@ -239,7 +237,8 @@ class Run:
 _KINDS = (Performance, Risk, Chain, Execution, Quarantine, Monitoring, Security, Run)
 _GROUPS = {kind.__name__.lower(): kind for kind in _KINDS}
 _DEPTH = {**dict.fromkeys(_GROUPS, 2), "plugins": 3}
-_FIELDS = {f"{group}.{each.name}": each for group, kind in _GROUPS.items() for each in attrs.fields(kind)}
+FIELDS = {f"{group}.{each.name}": each for group, kind in _GROUPS.items() for each in attrs.fields(kind)}
+"""The field of each setting by its dotted key."""
 
 
 def _filled(plugins: Mapping[str, Tables]) -> dict[str, dict[str, Any]]:
@@ -271,146 +270,44 @@ class Settings:
 
     @classmethod
     def from_dict(cls, tables: Tables) -> Settings:
-        """Build settings from tables or dotted keys; defaults fill the gaps, an unknown key is refused."""
-        return _resolve([("from_dict", tables)])[0]
+        """Build settings from tables or dotted keys; the preset they name, then defaults, fill the gaps.
+
+        Raises ConfigError for an unknown key and for a value that does not fit.
+        """
+        return resolve([("from_dict", tables)])[0]
 
 
 # how the keys begin of those that are read
 _READ = "risk,chain,run,quarantine,performance.block,performance.snapshot,performance.trace,execution.stale"
-UNREAD = frozenset(key for key in _FIELDS if not key.startswith(tuple(_READ.split(","))))
+UNREAD = frozenset(key for key in FIELDS if not key.startswith(tuple(_READ.split(","))))
 """Settings that are checked, and that nothing in this version reads: whoever sets one is told."""
 
 
-@attrs.frozen
-class Resolved:
-    """Settings with the origin of each dotted key, and the file that was read, if any."""
+def resolve(layers: Sequence[tuple[str, Tables]]) -> tuple[Settings, dict[str, str]]:
+    """Return the settings that named layers of tables make, a later one over an earlier, and their origins.
 
-    settings: Settings
-    origin: dict[str, str]
-    path: Path | None
-
-
-@attrs.frozen
-class Description:
-    """What one setting is: dotted key, default, unit, bounds as text, and what it does."""
-
-    key: str
-    default: Any
-    unit: str
-    bounds: str
-    help: str
-
-
-def describe() -> list[Description]:
-    """Describe every setting, group by group."""
-    return [Description(key, field.default, **field.metadata) for key, field in _FIELDS.items()]
-
-
-def load(
-    path: Path | None = None, environ: Mapping[str, str] | None = None, sets: Sequence[str] = ()
-) -> Resolved:
-    """Resolve the settings: defaults, then the file, then NEXUS__SECTION__KEY, then section.key=value.
-
-    Without a path the file is ./nexus.toml, else nexus/nexus.toml in the user's config folder, else none.
-    Raises ConfigError, which names where the fault stands.
+    Beneath all of them lies the preset that they choose, as far as it speaks of gates of theirs.
     """
-    environ = os.environ if environ is None else environ
-    found = _nearest(environ) if path is None else path
-    file, tables = (found.name, _read(found)) if found else ("", {})
-    settings, origin = _resolve([(file, tables), *_from_environment(environ, tables), *map(_from_set, sets)])
-    for key in sorted(UNREAD & {key for key, source in origin.items() if source != "default"}):
-        log.warning("%s: %s is checked, but nothing in this version reads it.", origin[key], key)
-    return Resolved(settings, origin, found)
+    settings, origin = _merged(layers)
+    if (preset := settings.chain.preset) == "bare":
+        return settings, origin
+    presets = tomllib.loads(Path(__file__).with_name("presets.toml").read_text("utf-8"))
+    beneath = presets["standard"] | presets[preset]
+    gates = _merged([(preset, beneath), *layers])[0].risk.gates
+    # Of a gate that is not in the chain it says nothing: no plugin of the run would read that.
+    beneath = {
+        key: each for key, each in beneath.items() if key[:8] != "plugins." or key.split(".")[1] in gates
+    }
+    return _merged([(f"preset {preset}", beneath), *layers])
 
 
-@attrs.define
-class ConfigManager:
-    """Settings that change as one: an update is taken whole, or refused and nothing changes."""
-
-    settings: Settings = attrs.field(factory=Settings)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return what `export` has at a dotted key, or the default where there is nothing."""
-        found: Any = self.export()
-        for part in key.split(".", 2):
-            if not isinstance(found, dict) or part not in found:
-                return default
-            found = cast("Tables", found)[part]
-        return found
-
-    def update(self, changes: Tables) -> None:
-        """Change several settings at once, by dotted keys or tables; refuse all if one does not fit."""
-        self.settings = _resolve([("default", self.export()), ("update", changes)])[0]
-
-    def export(self) -> dict[str, dict[str, Any]]:
-        """Return the settings as tables of plain values."""
-        return self.settings.to_dict()
-
-
-def _nearest(environ: Mapping[str, str]) -> Path | None:
-    home = environ.get("HOME", "")
-    known = {"win32": environ.get("APPDATA", ""), "darwin": home and f"{home}/Library/Application Support"}
-    folder = known.get(sys.platform, environ.get("XDG_CONFIG_HOME") or (home and f"{home}/.config"))
-    places = [Path("nexus.toml"), *([Path(folder, "nexus", "nexus.toml")] if folder else [])]
-    # os.path.isfile answers False where a folder may not be entered; Path.is_file raises.
-    return next((place for place in places if os.path.isfile(place)), None)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8-sig"))
-    except OSError as wrong:
-        raise ConfigError(f"{path}: was not readable: {wrong.strerror}. Check the path.") from None
-    except ValueError as wrong:
-        what = str(wrong).replace("at end of document", "at its last line")
-        raise ConfigError(f"{path}: was not valid TOML: {what}.") from None
-
-
-def _from_environment(environ: Mapping[str, str], file: Tables) -> Iterator[tuple[str, Tables]]:
-    plugins = {_folded(path[1]): path[1] for path, _ in _leaves(file) if len(path) == 3}
-    for variable in sorted(each for each in environ if each.startswith("NEXUS__")):
-        path = variable.removeprefix("NEXUS__").lower().split("__", 2)
-        if path[0] == "plugins" and len(path) > 1:
-            # A variable cannot spell `-`: the name as the file has it, else with `-`.
-            path[1] = plugins.get(_folded(path[1]), _folded(path[1]))
-        key = ".".join(path)
-        yield f"environment {variable}", {key: _parsed(key, environ[variable])}
-
-
-def _folded(plugin: str) -> str:
-    return plugin.lower().replace("_", "-")
-
-
-def _from_set(text: str) -> tuple[str, Tables]:
-    key, equals, value = (part.strip() for part in text.partition("="))
-    if not equals:
-        raise ConfigError(f"--set: was {text!r}, must be section.key=value, such as risk.capital=5000.")
-    return "--set", {key: _parsed(key, value)}
-
-
-def _parsed(key: str, text: str) -> Any:
-    default: Any = _FIELDS[key].default if key in _FIELDS else None
-    try:
-        tables = tomllib.loads(f"value = {text}")
-    except ValueError:
-        tables = {}
-    value: Any = tables["value"] if len(tables) == 1 else text
-    if type(default) is int and isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(default, str | tuple) and type(value) not in (str, list):
-        value = text
-    if isinstance(default, tuple) and isinstance(value, str):
-        return [part.strip() for part in value.split(",")] if value else []
-    return value
-
-
-def _resolve(layers: Iterable[tuple[str, Tables]]) -> tuple[Settings, dict[str, str]]:
+def _merged(layers: Iterable[tuple[str, Tables]]) -> tuple[Settings, dict[str, str]]:
     tables: dict[str, dict[str, Any]] = {group: {} for group in _DEPTH}
-    origin = dict.fromkeys(_FIELDS, "default")
+    origin = dict.fromkeys(FIELDS, "default")
     for source, layer in layers:
-        for path, value in _leaves(layer):
+        for path, value in leaves(layer):
             key = ".".join(path)
-            if key not in _FIELDS and (path[0] != "plugins" or len(path) < 3):
+            if key not in FIELDS and (path[0] != "plugins" or len(path) < 3):
                 raise ConfigError(f"{source}: {_unknown(path, value)}")
             table = tables[path[0]]
             for part in path[1:-1]:
@@ -425,11 +322,12 @@ def _resolve(layers: Iterable[tuple[str, Tables]]) -> tuple[Settings, dict[str, 
     return Settings(**groups, plugins=tables["plugins"]), origin
 
 
-def _leaves(tables: Tables, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def leaves(tables: Tables, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield each setting of some tables as the parts of its dotted key and its value."""
     for key, value in tables.items():
         path = (*above, key) if above else tuple(key.split(".", 2))
         if len(path) < _DEPTH.get(path[0], 0) and isinstance(value, Mapping):
-            yield from _leaves(cast("Tables", value), path)
+            yield from leaves(cast("Tables", value), path)
         else:
             yield path, value
 
@@ -438,4 +336,4 @@ def _unknown(path: tuple[str, ...], value: object) -> str:
     key = ".".join(path)
     if len(path) < _DEPTH.get(path[0], 0):
         return f"{key} was {_shown(value)}, must be a table."
-    return f"unknown setting {key}.{hint(key, _FIELDS if len(path) > 1 else [*_FIELDS, *_DEPTH])}"
+    return f"unknown setting {key}.{hint(key, FIELDS if len(path) > 1 else [*FIELDS, *_DEPTH])}"

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
-from attrs import define, frozen
+from attrs import frozen
 
-from nexus_core import compile, log
+from nexus_core import compile
 from nexus_core.calibration import Table, ranks
 from nexus_core.compile import Step
 from nexus_core.errors import ConfigError, PluginError
@@ -22,6 +22,7 @@ from nexus_core.ledger import GateStep, Judged, LayerStep
 from nexus_core.ledger.judge import KERNEL_GATES
 from nexus_core.market import passes
 from nexus_core.market.blocks import Block
+from nexus_core.market.columns import ColumnGate
 from nexus_core.market.loops import state_code
 from nexus_core.records import (
     CONTEXT,
@@ -112,62 +113,6 @@ class Place:
     halves: bool = False
 
 
-class Columns:
-    """The rows a market gate sees, in the order of time: each field of row and context is an array."""
-
-    def __init__(self, rows: Records, order: Any, judged: Judged) -> None:
-        self._rows, self._order, self._judged = rows, order, judged
-
-    def __len__(self) -> int:
-        return len(self._order)
-
-    def __getattr__(self, name: str) -> Any:
-        if name in (self._judged.contexts.dtype.names or ()):
-            column = self._judged.contexts[name][: len(self._order)]
-        elif name in (ROW.names or ()):
-            column = self._rows[name][self._order]
-        else:
-            raise AttributeError(f"a market row has no {name}")
-        self.__dict__[name] = column
-        return column
-
-    @property
-    def mid(self) -> Any:
-        """Return the middle of bid and ask."""
-        return (self.bid + self.ask) / 2.0
-
-
-@define
-class _MarketGate:
-    """A gate of the market pass in plain Python, with its state for each symbol."""
-
-    place: Place
-    gate: Gate
-    states: Records
-    code: str
-    told: bool = False
-
-    def ask(self, rows: Records, order: Any, judged: Judged) -> Any:
-        name, before = self.place.name, self.states.copy()
-        try:
-            with np.errstate(all="ignore"):  # what a division gives must not depend on how warnings are set
-                values = self.gate.values(Columns(rows, order, judged), self.states, self.gate.params)
-            found = np.asarray(values, np.float64)
-            if found.shape == (len(order),):  # one value for many rows would depend on the size of the block
-                return found
-            raise PluginError(f"gate {name}: its values had shape {found.shape}, not one for each row.")
-        except Exception as error:
-            self.states[:] = before
-            if not self.told:
-                what = f"{type(error).__name__}: {error}"
-                log.warning("gate %s raised %s. Rows it raises on are refused.", name, what)
-            self.told = True
-        if len(order) < 2:
-            return np.full(len(order), np.nan)
-        # what raises on a row must refuse that row whatever the size of the block it came in
-        return np.concatenate([self.ask(rows, order[n : n + 1], judged) for n in range(len(order))])
-
-
 class Chain:
     """The layers and gates of a run, in order and numbered, and the market pass over them."""
 
@@ -191,7 +136,9 @@ class Chain:
         self.standings["category"] = [known.index(each) if each in known else -1 for each in categories] or -1
         self._market: list[tuple[Place, Gate]] = []
         self.ledger_gates: list[GateStep] = []
-        self._python: dict[int, _MarketGate] = {}
+        self.guards = [name for name, gate in gates if gate.guard]
+        """Those that refuse only where an earlier one was loosened."""
+        self._python: dict[int, ColumnGate] = {}
         for name, gate in sorted(_ordered(gates), key=lambda each: each[1].passes == "ledger"):
             self._place(name, gate, symbols)
         self.fields = self._fields()
@@ -218,7 +165,7 @@ class Chain:
         if not gate.reads:
             states = np.repeat(np.array([record(**gate.state(gate.params))]), symbols)
             code = state_code(type(gate).values, states.dtype, gate.params.record())
-            self._python[len(self._market)] = _MarketGate(place, gate, states, code)
+            self._python[len(self._market)] = ColumnGate(name, gate, states, code)
         self._market.append((place, gate))
 
     def _fields(self) -> dict[str, int]:
@@ -243,18 +190,11 @@ class Chain:
     def _generate(self) -> None:
         """Make the loops: one for what remembers, one for each stretch without a gate in plain Python."""
         layers = {k: layer for k, (_, layer) in enumerate(self.working) if layer.layer < 6}
-        turns: list[list[str | int]] = [[]]
-        self._asked: list[list[int]] = [[]]
-        for level, own in enumerate(("", passes.SIGNALS, passes.WEIGH, passes.DIRECTION, ""), 1):
-            turns[-1] += [k for k, each in layers.items() if each.layer == level and each.step is not None]
-            turns[-1].append(own)
-            for g, (place, gate) in enumerate(self._market):
-                if place.layer == level:
-                    if g in self._python and level > 1:  # it may look at what came before it
-                        turns.append([])
-                        self._asked.append([])
-                    self._asked[-1] += [g] if g in self._python else []
-                    turns[-1].append(passes.gate(g, place.number, gate.refuses, gate.reads, gate.bound))
+        places = {k: each.layer for k, each in layers.items() if each.step is not None}
+        gates = [(each.layer, g in self._python) for g, (each, _) in enumerate(self._market)]
+        asking = [passes.gate(g, p.number, each.refuses, each.reads, each.bound)
+                  for g, (p, each) in enumerate(self._market)]  # fmt: skip
+        turns, self._asked = passes.stretches(places, gates, asking, bool(self._states))
         watches = {k: guarded(cast("Step", type(layers[k]).watch)) for k in self._states}
         acting = {k: each for k, each in layers.items() if each.step is not None}
         steps = {k: guarded(cast("Step", type(each).step)) for k, each in acting.items()}
@@ -299,7 +239,7 @@ class Chain:
 
     def records(self) -> dict[str, tuple[Records, str]]:
         """Return what it remembers by name, with the hash of the code it belongs to."""
-        made = {f"gate:{each.place.name}": (each.states, each.code) for each in self._python.values()}
+        made = {f"gate:{each.name}": (each.states, each.code) for each in self._python.values()}
         for k, states in self._states.items():
             name, layer = self.working[k]
             code = state_code(cast("Step", type(layer).watch), states.dtype, layer.params.record())

@@ -48,9 +48,9 @@ def guarded(work: Step) -> Step:
     asked = step(work)
 
     # in a function of its own: from Python 3.13 on, Numba catches nothing inside a loop
-    def raised(first: Any, second: Any, third: Any, fourth: Any) -> bool:
+    def raised(*given: Any) -> bool:
         try:
-            asked(first, second, third, fourth)
+            asked(*given)
             return False
         except Exception:
             return True

@@ -27,6 +27,39 @@ from nexus_core.types import iso
 from nexus_core.watch import Guard
 
 _LONG_AGO = -(2**62)
+_PAST, _PAST_ROWS = 256, 4096
+"""Blocks, and their rows, that a strategy may have to take again to undo one."""
+
+
+@define
+class _Past:
+    """What a strategy knew some blocks ago and the blocks it took since: enough to take the last one back.
+
+    Copying what it knows before every block would cost more than the block, where that is a single row.
+    """
+
+    loop: StrategyLoop
+    _known: Any = None
+    _since: list[Block] = field(factory=list[Block], init=False)
+    _rows: int = field(default=0, init=False)
+
+    def begin(self, block: Block) -> None:
+        """Take note of a block that will be run."""
+        self._rows += len(block.order)
+        if self._known is None or self._rows > _PAST_ROWS or len(self._since) >= _PAST or not self.loop.entry:
+            # a copy of the records themselves would go field by field
+            self._known, self._rows = self.loop.states.view(np.uint8).copy(), len(block.order)
+            self._since.clear()
+        self._since.append(block)
+
+    def undo(self) -> None:
+        """Bring the strategy back to before the last block."""
+        self.loop.states.view(np.uint8)[:] = self._known
+        for block in self._since[:-1]:
+            size = len(block.rows)
+            unused = np.zeros(size, np.int8), np.zeros(size)
+            self.loop.run(block.rows, block.first, block.last, *unused, block.between)
+        self._known = None
 
 
 @define
@@ -40,10 +73,12 @@ class Ward:
     notices: list[tuple[Records, str]] = field(factory=list[tuple[Records, str]], init=False)
     """Events not journalled yet, each with why it came about; whoever journals them clears the list."""
     _told: set[tuple[str, str]] = field(factory=set[tuple[str, str]], init=False)
+    _pasts: list[_Past] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         book = record(since=0, recent=np.full(self.rules.faults, _LONG_AGO))
         self.books = np.repeat(np.array([book]), len(self.loops))
+        self._pasts = [_Past(each) for each in self.loops]
 
     def run(self, block: Block, columns: Judged) -> None:
         """Take a block through every strategy; write a signal and a score for each of its rows."""
@@ -76,6 +111,7 @@ class Ward:
             loop: StrategyLoop = self.loops[int(event["reason"])]
             if event["kind"] == RELEASE:
                 loop.reset()
+                self._pasts[int(event["reason"])] = _Past(loop)
                 self.books[event["reason"]] = 0, _LONG_AGO
             elif event["kind"] == OVERRUN and isinstance(loop, WindowLoop):
                 loop.late[int(event["symbol"]), int(event["ts"])] = bool(event["state"])
@@ -84,24 +120,23 @@ class Ward:
 
     def _at_once(self, k: int, block: Block, signals: Any, scores: Any) -> None:
         loop, size = self.loops[k], len(block.order)
-        # a copy of the records themselves would go field by field
-        raw = loop.states.view(np.uint8)
-        before = raw.copy()
+        past = self._pasts[k]
+        past.begin(block)
         begun = time.perf_counter()
         try:
             faults = loop.run(block.rows, block.first, block.last, signals, scores, block.between)
         except (Exception, SystemExit) as error:
-            raw[:] = before
+            past.undo()
             self._warn(loop, f"raised {type(error).__name__}: {error}")
             self._one_by_one(k, block, signals, scores)
             return
         if (took := time.perf_counter() - begun) > size * self.rules.budget:
             self._warn_of_slowness(loop, took / size)
         if faults:
-            rows = int(before.view(loop.states.dtype)["rows"].sum())
+            rows = int(loop.states["rows"].sum()) - size
             order, rest = np.split(block.order, [self._counted(k, block, signals, rows)])
             if len(rest):  # it must not have seen what came after
-                raw[:] = before
+                past.undo()
                 seen = np.bincount(block.rows["symbol"][order], minlength=len(block.first))
                 loop.run(block.rows, block.first, block.first + seen, signals, scores, _held(block))
                 _silence(rest, signals, scores)

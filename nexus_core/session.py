@@ -201,6 +201,7 @@ def begin(home: Path, assembly: Assembly, block: int | None = None) -> Session:
         "context": engine.chain.noted,
         "layers": [[name, each.layer, [*each.writes]] for name, each in engine.chain.working],
         "words": engine.chain.words,
+        "guards": engine.chain.guards,
         "plugins": {o.key: f"{o.distribution} {o.version}" for o in plugins.offers() if o.key in named},
         "code": assembly.code,
         "calibration": assembly.known,

@@ -14,10 +14,11 @@ from nexus_core import Gate, Layer, Param, safety
 from nexus_core.config import Settings
 from nexus_core.engine import assemble
 from nexus_core.errors import ConfigError, NexusError
-from nexus_core.gates import Chain, Columns, Missing
+from nexus_core.gates import Chain, Missing
 from nexus_core.ledger import loop
 from nexus_core.ledger.judge import KERNEL_GATES
 from nexus_core.market.blocks import Chunk, blocks
+from nexus_core.market.columns import Columns
 from nexus_core.records import ABSENT, LATE, ROW
 from nexus_core.testing import MINUTE, START, Trial, rows
 from nexus_core.types import Instrument, Mode, Outcome
@@ -325,7 +326,7 @@ def test_columns_are_the_rows_in_the_order_of_time():
         assert getattr(columns, name).tolist() == made[name][order].tolist()
     assert columns.close.tolist() == [1.0, 10.0, 2.0, 20.0]
     assert columns.mid.tolist() == [1.0, 10.0, 2.0, 20.0]
-    assert (columns.direction.tolist(), columns.confidence.tolist()) == ([1, -1, 0, 1], [0.1, 0.3, 0.2, 0.4])
+    assert (columns.direction.tolist(), columns.confidence.tolist()) == ([1, 0, -1, 1], [0.1, 0.2, 0.3, 0.4])
     with pytest.raises(AttributeError, match=r"^a market row has no spread$"):
         _ = columns.spread
 

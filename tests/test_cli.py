@@ -236,8 +236,8 @@ def test_status_before_the_first_commit(data, nexus, lively, tmp_path):
     home = tmp_path / "runs"
     home.mkdir()
     from nexus_core import session
-    from nexus_core.config import load
     from nexus_core.engine import assemble
+    from nexus_core.upkeep.sources import load
 
     sets = [each.removeprefix("--set=") for each in lively()]
     work = session.begin(home, assemble(load(None, sets=sets).settings))

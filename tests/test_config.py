@@ -16,18 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nexus_core
-from nexus_core.config import (
-    ConfigManager,
-    Execution,
-    Performance,
-    Resolved,
-    Risk,
-    Run,
-    Settings,
-    describe,
-    load,
-)
+from nexus_core.config import Execution, Performance, Risk, Run, Settings
 from nexus_core.errors import ConfigError, Exit
+from nexus_core.plugins import offers
+from nexus_core.upkeep.sources import ConfigManager, Resolved, describe, load
 
 COUNT = 1_000_000_000
 YEAR = 31_536_000
@@ -84,14 +76,15 @@ FRACTIONS = {
 }
 CHOICES = {
     "performance.trace": ("full", "approved", "orders"),
-    "risk.sizing": ("fixed-risk", "fixed-quantity", "fixed-notional"),
+    "risk.sizing": ("kelly", "fixed-risk", "fixed-quantity", "fixed-notional"),
     "risk.on_opposite": ("close", "reverse", "ignore"),
+    "chain.preset": ("bare", "standard", "strict"),
     "execution.allocation": ("configured", "ranked"),
     "run.clock": ("bar", "every", "event"),
 }
 FLAGS = ("risk.allow_short", "risk.brackets", "monitoring.enable_metrics", "security.enable_authentication")
 NAMES = {"run.feed": "synthetic", "run.broker": "paper"}
-LISTS = {"run.strategies": 1, "run.symbols": 1, "risk.gates": 0, "run.blocked": 0}
+LISTS = {"run.strategies": 1, "run.symbols": 1, "risk.gates": 0, "chain.layers": 0, "run.blocked": 0}
 
 # What must move along, so that a bound is met alone and not a rule between two settings.
 BESIDE = {
@@ -157,7 +150,7 @@ def test_the_defaults():
             "max_drawdown": 0.15,
             "stop_loss_pct": 0.02,
             "take_profit_pct": 0.04,
-            "sizing": "fixed-risk",
+            "sizing": "kelly",
             "risk_fraction": 0.02,
             "quantity": 1.0,
             "notional": 1000.0,
@@ -172,6 +165,7 @@ def test_the_defaults():
                 *("drawdown", "margin", "stop-loss", "min-size"),
             ],
         },
+        "chain": {"preset": "bare", "layers": []},
         "execution": {
             "max_slippage": 0.001,
             "order_timeout": 30,
@@ -430,7 +424,8 @@ def test_tables_and_settings_say_the_same(changes):
         if key != "plugins":
             found = value_of(settings, key)
             assert (list(found) if isinstance(found, tuple) else found) == value
-    assert settings.plugins == changes.get("plugins", {})
+    if changes.get("chain.preset") != "strict":
+        assert settings.plugins == changes.get("plugins", {})
 
 
 @given(some_settings())
@@ -541,7 +536,7 @@ FOLDERS = [
 
 @pytest.mark.parametrize(("platform", "environ", "folder"), FOLDERS)
 def test_the_file_of_the_user(here, tmp_path, monkeypatch, platform, environ, folder):
-    monkeypatch.setattr("nexus_core.config.sys.platform", platform)
+    monkeypatch.setattr("nexus_core.upkeep.sources.sys.platform", platform)
     environ = {name: value.format(tmp_path) for name, value in environ.items()}
     assert load(environ=environ).path is None
     theirs = tmp_path / folder / "nexus" / "nexus.toml"
@@ -555,7 +550,7 @@ def test_the_file_of_the_user(here, tmp_path, monkeypatch, platform, environ, fo
 
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
 def test_without_a_home_there_is_no_file_of_the_user(here, monkeypatch, platform):
-    monkeypatch.setattr("nexus_core.config.sys.platform", platform)
+    monkeypatch.setattr("nexus_core.upkeep.sources.sys.platform", platform)
     monkeypatch.setattr(Path, "home", lambda: pytest.fail("the home was asked for"))
     assert load(environ={}).path is None
     assert load(environ={"HOME": ""}).path is None
@@ -699,6 +694,126 @@ def test_a_config_error_has_the_exit_code_of_the_configuration():
     assert caught.value.exit is Exit.CONFIG
 
 
+# --- presets ----------------------------------------------------------------------------------------------
+
+
+BESIDE_STRICT = {"risk.gates": ["regime", "duplicate", "composite"], "chain.preset": "strict"}
+
+
+def given_by(found, source):
+    return {key for key, origin in found.origin.items() if origin == source}
+
+
+@pytest.mark.parametrize("sets", [[], ["chain.preset=bare"]])
+def test_the_bare_preset_is_the_defaults(here, sets):
+    found = load(environ={}, sets=[*sets, "risk.gates=composite,regime"])
+    assert found.settings == Settings(risk=Risk(gates=("composite", "regime")))
+    assert given_by(found, "default") == {*found.origin} - {"risk.gates", *(["chain.preset"] if sets else [])}
+
+
+def test_the_standard_preset_names_every_strategy_layer_and_gate_of_the_official_set(here):
+    found = load(environ={}, sets=["chain.preset=standard"])
+    settings, official = found.settings, {each.key: each.distribution for each in offers()}
+    assert given_by(found, "preset standard") == {
+        "run.strategies",
+        "chain.layers",
+        "risk.gates",
+        "risk.sizing",
+    }
+    for kind, named in (("strategies", settings.run.strategies), ("layers", settings.chain.layers),
+                        ("gates", settings.risk.gates)):  # fmt: skip
+        ours = {key.partition(":")[2] for key in official if key.startswith(f"{kind}:")}
+        assert set(named) <= ours
+        stems = ("nexus-strategy-", "nexus-gate-")
+        own = {name for name in ours if official[f"{kind}:{name}"].startswith(stems)}
+        assert {*own} - {*named} <= {"book-pressure", "ema-cross", "fall-step", "fall-window", "frame-rsi"}
+    assert settings.risk.sizing == "kelly"
+
+
+def test_the_strict_preset_is_the_standard_one_with_narrower_limits(here):
+    strict, standard = (load(environ={}, sets=[f"chain.preset={name}"]) for name in ("strict", "standard"))
+    changed = {"risk.min_confidence", "plugins.composite.limit", "plugins.regime.limit"}
+    assert given_by(strict, "preset strict") == changed | given_by(standard, "preset standard")
+    assert strict.settings.plugins == {"composite": {"limit": 0.5}, "regime": {"limit": 1}}
+    assert strict.settings.risk == attrs.evolve(standard.settings.risk, min_confidence=0.65)
+    assert strict.settings.run == standard.settings.run
+
+
+@pytest.mark.parametrize("gates", [[], ["regime"], ["composite"], ["min-size", "composite", "regime"]])
+def test_a_preset_says_nothing_of_gates_that_are_not_in_the_chain(gates):
+    settings = Settings.from_dict({"chain.preset": "strict", "risk.gates": gates})
+    assert settings.risk.min_confidence == 0.65
+    assert set(settings.plugins) == {"composite", "regime"} & set(gates)
+
+
+@pytest.mark.parametrize("key", ["risk.min_confidence", "plugins.composite.limit", "plugins.regime.limit"])
+@pytest.mark.parametrize("source", ["nexus.toml", "environment", "--set"])
+def test_whatever_is_given_wins_over_the_preset(here, source, key):
+    gates = "risk.gates = ['composite', 'regime']\nchain.preset = 'strict'\n"
+    (here / "nexus.toml").write_text(gates + (f"{key} = 3e-1" if source == "nexus.toml" else ""))
+    variable = "NEXUS__" + key.upper().replace(".", "__")
+    environ = {variable: "0.3"} if source == "environment" else {}
+    found = load(environ=environ, sets=[f"{key}=0.3"] if source == "--set" else [])
+    expected = {"risk.min_confidence": 0.65, "plugins.composite.limit": 0.5, "plugins.regime.limit": 1}
+    tables = found.settings.plugins
+    assert {
+        "risk.min_confidence": found.settings.risk.min_confidence,
+        "plugins.composite.limit": tables["composite"]["limit"],
+        "plugins.regime.limit": tables["regime"]["limit"],
+    } == {**expected, key: 0.3}
+    assert found.origin[key] == (f"environment {variable}" if source == "environment" else source)
+    assert given_by(found, "preset strict") >= set(expected) - {key}
+    assert key not in given_by(found, "preset strict")
+
+
+def test_a_value_given_as_the_default_has_wins_over_the_preset(here):
+    (here / "nexus.toml").write_text("[risk]\nmin_confidence = 0.57\n[chain]\npreset = 'strict'\n")
+    found = load(environ={})
+    assert found.settings.risk.min_confidence == 0.57
+    assert found.origin["risk.min_confidence"] == "nexus.toml"
+
+
+def test_other_parameters_of_a_gate_stand_beside_the_preset():
+    settings = Settings.from_dict({**BESIDE_STRICT, "plugins.composite": {"other": 2}})
+    assert settings.plugins == {"composite": {"limit": 0.5, "other": 2}, "regime": {"limit": 1}}
+
+
+def test_the_preset_that_is_named_last_holds(here):
+    (here / "nexus.toml").write_text("chain.preset = 'strict'")
+    found = load(environ={}, sets=["chain.preset=bare"])
+    assert found.settings == Settings()
+    assert given_by(found, "preset strict") == set()
+
+
+def test_an_unknown_preset(here):
+    (here / "nexus.toml").write_text("chain.preset = 'stern'")
+    wrong = "chain.preset was 'stern', must be bare or standard or strict."
+    assert refusal(load, environ={}) == f"nexus.toml: {wrong}"
+
+
+@pytest.mark.parametrize(
+    "also",
+    [
+        {},
+        {"risk.min_confidence": 0.57},
+        {"plugins.composite.limit": 0.4},
+        {"plugins.other.limit": 1},
+        {"risk.gates": []},
+        {"chain.preset": "bare", "plugins.regime.limit": 1},
+    ],
+)
+def test_settings_under_a_preset_read_back_as_they_were(also):
+    settings = Settings.from_dict({**BESIDE_STRICT, **also})
+    assert Settings.from_dict(settings.to_dict()) == settings
+    assert Settings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+
+
+def test_no_preset_leaks_into_the_next_settings():
+    first = Settings.from_dict(BESIDE_STRICT)
+    first.plugins["composite"]["limit"] = 0.9
+    assert Settings.from_dict(BESIDE_STRICT).plugins["composite"] == {"limit": 0.5}
+
+
 # --- parameters of plugins --------------------------------------------------------------------------------
 
 
@@ -774,6 +889,23 @@ def test_update_takes_all_or_nothing():
     assert manager.settings is before
 
 
+@pytest.mark.parametrize(("before", "after"), [("standard", "strict"), ("strict", "standard")])
+def test_update_does_not_change_the_preset(before, after):
+    manager = ConfigManager(Settings.from_dict({"chain.preset": before}))
+    assert refusal(manager.update, {"chain.preset": after, "run.seed": 1}) == (
+        f"update: chain.preset was '{after}', must stay '{before}'. Choose it where settings are first read."
+    )
+    manager.update({"chain.preset": before, "run.seed": 2})
+    assert manager.settings == Settings.from_dict({"chain.preset": before, "run.seed": 2})
+
+
+def test_a_gate_that_an_update_adds_has_the_limit_of_the_preset():
+    manager = ConfigManager(Settings.from_dict({"chain.preset": "strict", "risk.min_confidence": 0.6}))
+    manager.update({"risk.gates": ["composite"]})
+    assert manager.settings.risk.min_confidence == 0.6
+    assert manager.settings.plugins["composite"] == {"limit": 0.5}
+
+
 def test_export_is_a_copy_that_reads_back():
     manager = ConfigManager(Settings.from_dict({"plugins": {"vwap": {"window": [5]}}, "run.seed": 9}))
     exported = manager.export()
@@ -790,7 +922,7 @@ import sys, types
 package = types.ModuleType("nexus_core")
 package.__path__ = [sys.argv[1]]
 sys.modules["nexus_core"] = package
-import nexus_core.config
+import nexus_core.upkeep.sources
 print(*sorted({name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names))
 """
     arguments = [sys.executable, "-I", "-c", script, str(Path(nexus_core.__file__).parent)]

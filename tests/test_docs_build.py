@@ -11,9 +11,10 @@ from typing import Annotated, Any
 import pytest
 import typer
 
-from nexus_core import config, plugins
+from nexus_core import plugins
 from nexus_core.listeners import HOOKS
 from nexus_core.testing.contract import Check, Grade
+from nexus_core.upkeep import sources
 
 SOURCE = Path(__file__).parent.parent / "docs" / "build.py"
 
@@ -172,8 +173,8 @@ def test_other_blocks_are_left_alone(build, tmp_path, language, words):
 
 
 def test_the_settings_page_has_every_setting_with_a_default_that_toml_reads(build):
-    page = build.settings_page(config.describe())
-    for each in config.describe():
+    page = build.settings_page(sources.describe())
+    for each in sources.describe():
         row = next(line for line in page.splitlines() if line.startswith(f"| `{each.key}` |"))
         shown = row.split(" | ")[1].strip("`")
         read = tomllib.loads(f"value = {shown}")["value"]

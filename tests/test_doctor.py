@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from nexus_core import compile, log
-from nexus_core.config import Settings, describe
+from nexus_core.config import Settings
 from nexus_core.errors import Exit
 from nexus_core.upkeep import environment, health, lock
+from nexus_core.upkeep.sources import describe
 
 CHECKS = ["python", "packages", "cache", "runs", "clock", "config", "plugins"]
 SETTINGS_PAGE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"

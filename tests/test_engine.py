@@ -9,12 +9,12 @@ import pytest
 
 from nexus_core import engine as engines
 from nexus_core.compile import JIT
-from nexus_core.config import load
 from nexus_core.engine import DAY, Engine, assemble
 from nexus_core.errors import ConfigError, DataError, NotFoundError, PluginError
 from nexus_core.feed import ALL
 from nexus_core.market.blocks import Chunk
 from nexus_core.records import EVENT, LATE, empty
+from nexus_core.upkeep.sources import load
 
 BARS = 700 if JIT else 150
 EVERY_KIND = "duplicate,calm,position-size,daily-loss,drawdown,margin,stop-loss,min-size"
@@ -53,6 +53,17 @@ def test_the_market_of_this_test_has_gaps_and_late_rows(built):
     assembly = built()
     rows = np.concatenate([chunk.rows for chunk in assembly.feed.chunks(assembly.market, 0)])
     assert 0 < (rows["flags"] & LATE).astype(bool).sum() < len(rows) < 3 * BARS
+
+
+@pytest.mark.parametrize("gates", ["min-size", "composite,regime,min-size"])
+def test_the_strict_preset_fits_the_gates_it_speaks_of(built, caplog, gates):
+    with caplog.at_level("WARNING", logger="nexus"):
+        assembly = built(chain__preset="strict", chain__layers="quality", risk__gates=gates)
+    assert [said for said in caplog.messages if "uses no plugin" in said] == []
+    limits = {"composite": {"limit": 0.5}, "regime": {"limit": 1}}
+    assert {name: assembly.settings.plugins.get(name) for name in limits} == (
+        limits if "regime" in gates else dict.fromkeys(limits)
+    )
 
 
 @pytest.mark.parametrize("symbols", ["A-USD", "A-USD,B-USD,C-USD,D-USD,E-USD,F-USD,G-USD"])

@@ -4,10 +4,10 @@ import pytest
 from nexus_recording.rehearsal import USD_M, Venue
 
 from nexus_core import session
-from nexus_core.config import load
 from nexus_core.engine import assemble
 from nexus_core.journal import Journal
 from nexus_core.upkeep import recovery
+from nexus_core.upkeep.sources import load
 
 TICKS = 120
 LISTENER = """

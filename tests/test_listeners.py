@@ -15,7 +15,6 @@ import pytest
 
 from nexus_core import cli, hookspecs, listeners, log, runs, safety, session
 from nexus_core.compile import JIT
-from nexus_core.config import load
 from nexus_core.engine import assemble
 from nexus_core.errors import ConfigError, JournalError, PluginError
 from nexus_core.journal import Journal
@@ -23,6 +22,7 @@ from nexus_core.ledger.orders import APPROVAL, FILL, MOVE
 from nexus_core.listeners import HOOKS, Listeners, installed
 from nexus_core.types import Mode, Outcome, from_units, iso
 from nexus_core.upkeep import recovery
+from nexus_core.upkeep.sources import load
 
 BARS = 900 if JIT else 200
 EXAMPLES = ("alert", "event-calendar")

@@ -319,8 +319,8 @@ def test_a_grade_that_is_none_is_refused(nexus, graded):
 
 def test_a_release_is_written_down_taken_up_and_lets_the_strategy_speak(nexus, shelf, sets, monkeypatch):
     from nexus_core import session
-    from nexus_core.config import load
     from nexus_core.engine import assemble
+    from nexus_core.upkeep.sources import load
 
     monkeypatch.delenv("NEXUS_CACHE_DIR")
 

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from nexus_core import safety, session
 from nexus_core.compile import JIT
-from nexus_core.config import load
 from nexus_core.engine import assemble
 from nexus_core.journal import FILE, Journal
 from nexus_core.records import ABSENT, EVENT
@@ -24,6 +23,7 @@ from nexus_core.strategy import OVERRUN, QUARANTINE, RELEASE
 from nexus_core.styles import WindowLoop
 from nexus_core.types import Mode
 from nexus_core.upkeep import recovery
+from nexus_core.upkeep.sources import load
 
 BARS = 400 if JIT else 150
 BENCH = Path(__file__).parent.parent / "bench" / "crash.py"

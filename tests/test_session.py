@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from nexus_core import log, runs, safety, session
 from nexus_core.compile import JIT
-from nexus_core.config import load
 from nexus_core.engine import assemble
 from nexus_core.errors import JournalError
 from nexus_core.journal import FILE, DamagedError, Journal
@@ -28,6 +27,7 @@ from nexus_core.records import EVENT, empty
 from nexus_core.types import Instrument, Mode, Outcome, to_units
 from nexus_core.upkeep import homes, recovery
 from nexus_core.upkeep.recovery import portfolio
+from nexus_core.upkeep.sources import load
 
 BARS = 900 if JIT else 200
 """Blocks of 16 ticks end at 16, 32, 48, 60 (an epoch ends), 76, 92, 97 (a chunk ends), 113, and so on."""

@@ -6,11 +6,11 @@ import time
 import pytest
 
 from nexus_core import session
-from nexus_core.config import load
 from nexus_core.engine import assemble
 from nexus_core.journal import Journal
 from nexus_core.ledger.orders import APPROVAL, ENTRY_SLOT, MODE
 from nexus_core.types import Mode
+from nexus_core.upkeep.sources import load
 from nexus_core.watch import watched
 
 

@@ -10,7 +10,7 @@ from typer import Option
 
 from nexus_core import log, plugins
 from nexus_core.cli.output import Config, Json, Sets, command, show
-from nexus_core.config import load
+from nexus_core.upkeep.sources import load
 
 app = command()
 

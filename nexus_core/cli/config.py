@@ -8,7 +8,7 @@ from typer import Option
 
 from nexus_core.cli import output
 from nexus_core.cli.output import Config, Json, Sets
-from nexus_core.config import ConfigManager, describe, load
+from nexus_core.upkeep.sources import ConfigManager, describe, load
 
 app = output.command(help="Show and check the settings.")
 

@@ -8,19 +8,17 @@ import numpy as np
 from typer import Argument, Option
 
 from nexus_core import runs, types
-from nexus_core.calibration import Table
 from nexus_core.cli import output
 from nexus_core.errors import DataError, NotFoundError, UsageError, hint
 from nexus_core.journal import Journal
-from nexus_core.records import ABSENT, UNIT
+from nexus_core.records import ABSENT
 from nexus_core.upkeep import homes
+from nexus_core.upkeep.decided import described
 
 app = output.command()
 
 _NAMES = {1: "quality", 2: "signals", 3: "selection", 4: "aggregation", 5: "routing", 6: "risk"}
 _WIDE, _UNDER = "   ", "\n" + " " * 18
-_GATE = ("gate", "layer", "refuses")
-_SIGNALS = {ABSENT: "ABSENT", **{each.value: each.name for each in types.SignalType}}
 _SIGNS = {"above": ("<=", ">"), "from": ("<", ">="), "below": (">=", "<"), "to": (">", "<=")}
 
 
@@ -46,7 +44,7 @@ def explain(
         sought = "decision with a signal" if where is None else "such decision"
         text = f"no {sought} in the trace, which keeps {facts['settings']['performance']['trace']}."
         raise NotFoundError(f"{folder.name}: {text} See performance.trace.")
-    data = _described(found, facts)
+    data = described(found, facts)
     output.show(as_json, data, _text(data))
 
 
@@ -78,66 +76,6 @@ def _found(journal: Journal, facts: dict[str, Any], where: tuple[str, int] | Non
     return None
 
 
-def _described(found: Any, facts: dict[str, Any]) -> dict[str, Any]:
-    one, verdicts, opinions = found
-    symbol, ts, order = facts["settings"]["run"]["symbols"][one["symbol"]], int(one["ts"]), int(one["order"])
-    gates: list[dict[str, Any]] = [dict(zip(_GATE, each, strict=True)) for each in facts["gates"]]
-    ended = gates[int(one["reason"])] if one["reason"] >= 0 else dict.fromkeys(_GATE)
-    return {
-        "id": types.decision_name(symbol, ts),
-        "symbol": symbol,
-        "time": types.iso(ts),
-        "outcome": types.Outcome(int(one["outcome"])).name,
-        "ended_by": ended["gate"],
-        "layer": ended["layer"],
-        **{name: one[name].item() for name in ("value", "limit", "direction", "confidence")},
-        "mode": types.Mode(int(one["mode"])).name,
-        "equity": int(one["equity"]) / UNIT,
-        "order": types.order_name(symbol, ts, order) if order else None,
-        "signals": _parts(opinions, facts),
-        "context": _context(one, facts),
-        "layers": facts.get("layers", []),
-        "verdicts": [
-            gates[each["gate"]]
-            | {"value": float(each["value"]), "limit": float(each["limit"]), "passed": bool(each["passed"])}
-            for each in verdicts
-        ],
-    }
-
-
-def _parts(opinions: Any, facts: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return each strategy's signal, what it was worth, and its part in what they say together."""
-    least, signals = facts["settings"]["risk"]["min_confidence"], list[dict[str, Any]]()
-    for each in opinions:
-        said = {"strategy": facts["strategies"][each["strategy"]], "signal": _SIGNALS[each["signal"]]}
-        said |= {"score": float(each["score"]), **_worth(each, facts)}
-        signals.append(said | {"weight": None if np.isnan(each["weight"]) else float(each["weight"])})
-    counted = [max(each["confidence"], 0.0) * (each["weight"] or 0.0) for each in signals]
-    for each, own in zip(signals, counted, strict=True):
-        each["kept"] = each["signal"] != "ABSENT" and each["confidence"] >= least
-        own *= types.SignalType[each["signal"]] if each["kept"] else 0
-        total = sum(c for c, one in zip(counted, signals, strict=True) if one["confidence"] >= least)
-        each["part"] = own / total if each["kept"] and total else None
-    return signals
-
-
-def _context(one: Any, facts: dict[str, Any]) -> dict[str, Any]:
-    """Return what was known of the market, a number or a word for each field; None where it was not known."""
-    found, words = dict[str, Any](), facts.get("words", {})
-    for name in facts.get("context", ()):
-        value = float(one["context"][name])
-        found[name] = None if np.isnan(value) else words[name][int(value)] if name in words else value
-    return found
-
-
-def _worth(each: Any, facts: dict[str, Any]) -> dict[str, Any]:
-    """Return what an opinion's score was worth, by the table that the run was given."""
-    table = facts.get("calibration", {}).get(facts["strategies"][each["strategy"]])
-    if table is None or each["signal"] == ABSENT:
-        return {"calibrated": table is not None, "confidence": float(each["score"])}
-    return {"calibrated": True, **Table(table).said(float(each["score"]))}
-
-
 def _text(data: dict[str, Any]) -> list[str]:
     ended = f"by {data['ended_by']} (layer {data['layer']})" if data["ended_by"] else "all gates passed"
     if data["outcome"] == "APPROVED" and data["ended_by"]:
@@ -160,15 +98,13 @@ def _text(data: dict[str, Any]) -> list[str]:
 def _worked_out(layer: int, data: dict[str, Any]) -> list[str]:
     """Return a line for each layer at work there: what it made of the row, and by what."""
     lines = list[str]()
-    for name, number, fields in data["layers"] if layer <= (data["layer"] or layer) else ():
+    for name, number, fields in data["layers"]:
         known = {each: data["context"].get(each) for each in fields if number == layer}
-        said = [f"{each} {_shown(value)}" for each, value in known.items() if value is not None]
+        said = [
+            f"{n} {v:.3g}" if isinstance(v, float) else f"{n} {v}" for n, v in known.items() if v is not None
+        ]
         lines += [f"({name}, by rule) {', '.join(said)}"] if said else []
     return lines
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _signal(each: dict[str, Any]) -> str:
@@ -179,7 +115,8 @@ def _signal(each: dict[str, Any]) -> str:
     if each["calibrated"]:
         said += f", confidence {each['confidence']:.2f}, right {each['p_right']:.2f}"
         said += f" [{each['low']:.2f} {each['high']:.2f}]"
-    said += "" if each["calibrated"] else " (uncalibrated)"
+    else:
+        said += " (uncalibrated)"
     part = "" if each["part"] is None else f", weight {each['weight']:.2f}, part {each['part']:+.2f}"
     return f"{said}{part}{'' if each['kept'] else ', not kept'}"
 

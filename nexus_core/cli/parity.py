@@ -11,11 +11,11 @@ import numpy as np
 from typer import Option
 
 from nexus_core.cli import output
-from nexus_core.config import load
 from nexus_core.errors import CheckFailedError, UsageError
 from nexus_core.plugins import offers
 from nexus_core.records import EVENT, empty
 from nexus_core.types import iso
+from nexus_core.upkeep.sources import load
 
 app = output.command()
 

@@ -13,10 +13,10 @@ from typer import Argument, Option
 
 from nexus_core import plugins, runs
 from nexus_core.cli.output import Config, Json, Out, RunId, Why, command, pairs, show, table
-from nexus_core.config import Run, load
+from nexus_core.config import Run
 from nexus_core.errors import CheckFailedError, NotFoundError, PluginError, UsageError, hint
 from nexus_core.types import Mode
-from nexus_core.upkeep import facts, homes, lock
+from nexus_core.upkeep import facts, homes, lock, sources
 from nexus_core.upkeep.environment import change
 from nexus_core.upkeep.states import described
 
@@ -39,7 +39,7 @@ COLUMNS = ("kind", "name", "distribution", "version", "api", "needs", "state", "
 def list_(kind: Kind = None, anew: Load = False, config: Config = None, as_json: Json = False) -> None:
     """List installed plugins; imports none of them unless told to."""
     _must_be_among(plugins.KINDS, "--kind", kind)
-    run = load(config).settings.run
+    run = sources.load(config).settings.run
     found, known = [each for each in plugins.offers() if kind in (None, each.kind)], facts.kept()
     data = [described(each, run, anew, known) for each in found]
     rows = [[_cell(each, column) for column in COLUMNS] for each in data]
@@ -119,7 +119,7 @@ def check(name: Name, as_json: Json = False, least: Least = "none") -> None:
 @app.command("lock")
 def lock_(config: Config = None, as_json: Json = False) -> None:
     """Write nexus.lock: version and file hashes of every plugin, beside the settings."""
-    path = lock.beside(load(config).path)
+    path = lock.beside(sources.load(config).path)
     standing = lock.write(path)
     files = sum(len(each["files"]) for each in standing.values())
     text = f"{path}: {len(standing)} distributions, {files} files"
@@ -129,7 +129,7 @@ def lock_(config: Config = None, as_json: Json = False) -> None:
 @app.command()
 def verify(config: Config = None, as_json: Json = False) -> None:
     """Compare what is installed with nexus.lock."""
-    path = lock.beside(load(config).path)
+    path = lock.beside(sources.load(config).path)
     found = lock.differences(path)
     show(as_json, {"path": str(path), "differences": found}, found or [f"{path}: all is as locked"])
     if found:

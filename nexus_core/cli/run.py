@@ -10,9 +10,9 @@ from typer import Option
 
 from nexus_core import log, plugins
 from nexus_core.cli import output
-from nexus_core.config import load
 from nexus_core.errors import ConfigError, RefusedError, UsageError
 from nexus_core.upkeep import facts, homes, lock
+from nexus_core.upkeep.sources import load
 
 app = output.command()
 

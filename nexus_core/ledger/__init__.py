@@ -92,11 +92,11 @@ class Ledger:
         self.entry, self._given = loop.build(chain.ledger_gates, fee, slippage, rules, kept, chain.assessor)
         """The compiled pass, and the record of all it is given."""
         self._context = records.contexts(chain.fields)
-        self._layer = chain.assessor.state if chain.assessor else np.zeros(1, records.STANDING)
+        self._layer = {"layer": chain.assessor.state} if chain.assessor else {}
         self._pass = compile.Fixed(self.entry)
         self._asked, self._layers = chain.asked, chain.layers
         self._used, self._strategies = np.zeros(4, np.int64), chain.strategies
-        self._gates, self._assesses = chain.market_gates, chain.assessor is not None
+        self._gates = chain.market_gates
         self._most = 4 * symbols + loop.ROOM
         self._buffers: tuple[Records, Records, Records, Records] = (
             empty(records.EVENT, _BUFFER + 2 * self._most),
@@ -112,8 +112,7 @@ class Ledger:
 
     def records(self) -> dict[str, Records]:
         """Return the records that are the ledger's whole state, to save or to restore into."""
-        state = {"account": self.account, "positions": self.positions, "orders": self.orders}
-        return state | ({"layer": self._layer} if self._assesses else {})
+        return {"account": self.account, "positions": self.positions, "orders": self.orders, **self._layer}
 
     def advance(self, rows: Records, order: Any, judged: Judged, told: Records) -> Iterator[Written]:
         """Take `rows[order]`, after what was `told` before them; yield what was written as buffers fill.
@@ -147,8 +146,9 @@ class Ledger:
             rows, order, at,
             judged.directions, judged.confidences, judged.reasons, judged.values, judged.limits,
             judged.market, judged.bounds, self._asked, judged.signals, judged.scores, judged.weights,
-            judged.contexts, self._layer, self.account, self.positions, self.orders, self._instruments,
-            self._given, told, self._layers, *buffers, self._used,
+            judged.contexts, self._layer.get("layer", self.account),
+            self.account, self.positions, self.orders, self._instruments, self._given, told, self._layers,
+            *buffers, self._used,
         )  # fmt: skip
 
 

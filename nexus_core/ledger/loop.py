@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from nexus_core import compile, records
+from nexus_core import compile, layers, records
 from nexus_core.compile import step
 from nexus_core.ledger import judge, orders
 from nexus_core.ledger.orders import fold
@@ -126,23 +126,6 @@ def opine(opinions: Any, used: Any, signals: Any, scores: Any, weights: Any) -> 
             opinion.signal = signals[k]
             count += 1
     return count
-
-
-@cache
-def assessing(layer: compile.Step) -> compile.Step:
-    """Return the step of layer 6 that tells whether it raised."""
-    asked = step(layer)
-
-    def raised(
-        row: Any, context: Any, account: Any, positions: Any, proposal: Any, state: Any, params: Any
-    ) -> bool:
-        try:
-            asked(row, context, account, positions, proposal, state, params)
-            return False
-        except Exception:
-            return True
-
-    return raised
 
 
 @cache
@@ -301,6 +284,9 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
                       toll, reversing)
 {early}
                 proposal.price = units(row.close){layer}
+                # where nothing is left of the size the gates say why: they judge the whole, which is refused
+                is_empty = proposal.scale == 0.0
+                proposal.scale = 1.0 if is_empty else proposal.scale
                 reason = propose(rules, account, position, instrument, proposal)
                 if reason >= 0:
                     if reason == NO_EDGE:
@@ -308,6 +294,9 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
                         limit = proposal.needed
                     break
 {late}
+                if is_empty:
+                    reason, value, limit = SIZE, 0.0, 0.0
+                    break
                 number = place(account, position, orders, events, used, ENTRY_SLOT, ts, ts, s, direction,
                                MARKET, proposal.qty, proposal.price, proposal.stop, proposal.target, -1,
                                on_paper)
@@ -381,7 +370,7 @@ def build(
     parts: dict[str, Any] = {"gates": record(**params), "costs": costs}
     if layer:
         parts["layer"] = layer.params[0]
-        bindings |= {"layer": assessing(layer.step), "watch": layer.watch}
+        bindings |= {"layer": layers.guarded(layer.step), "watch": layer.watch}
     given = record(rules=rules[0], proposal=np.zeros((), judge.PROPOSAL)[()], **parts)
     return compile.entry("ledger", text, bindings), np.array([given])
 

@@ -59,9 +59,8 @@ def entry(rows, order, signals, scores, told, known, least, records, all_voices,
         confidences[i] = context.confidence
 """
 
-_BEGIN = """
+_LEARN = """
         for k in range(voices.size):  # what became known with this row
-            weights[n, k] = np.nan
             code = told[k, i]
             if code != 0:
                 records[k].rights += code & 1
@@ -119,7 +118,7 @@ _WEIGH = """
                     weights[n, k] = voices[k].weight"""
 
 _DIRECTION = """
-            if context.direction == 0.0:
+            if not (context.direction > 0.0 or context.direction < 0.0):
                 reason = NO_DIRECTION
                 value = abs(context.lean)
                 limit = context.hold
@@ -152,11 +151,9 @@ _AGAIN = """
 def cleared(fields: Mapping[str, int]) -> str:
     """Return the lines that make a context's fields unknown, and the kernel's own as they begin."""
     begin = {"direction": "0.0", "lean": "0.0", "hold": "0.0", "confidence": "0.0", "scale": "1.0"}
-    lines = [
-        f"\n        context.{name}{'' if size == 1 else '[:]'} = {begin.get(name, 'np.nan')}"
-        for name, size in fields.items()
-    ]
-    return "".join(lines)
+    names = [name if size == 1 else f"{name}[:]" for name, size in fields.items()]
+    lines = [f"\n        context.{name} = {begin.get(name, 'np.nan')}" for name in names]
+    return "".join([*lines, "\n        weights[n, :] = np.nan"])
 
 
 def gate(g: int, number: int, refuses: str, reads: str, bound: str) -> str:
@@ -180,10 +177,12 @@ def judging(
     """Return a loop over rows in the order of time; a number among the `turns` is a layer's place.
 
     The first loop of a chain is given the lines that `clear` a row's context, and the `watches` of layers, by
-    their places: it takes every row, and what became known with it.
+    their places: it takes every row.
     """
     lines = [_STEP.format(k=each) if isinstance(each, int) else each for each in turns]
-    begin = clear + _BEGIN + "".join(_WATCH.format(k=k) for k in watches) if clear else _AGAIN
+    # a record is read in the loop that learns: in a later one it would know of rows to come
+    begin = clear + (_LEARN if _SIGNALS in turns else "") + "".join(_WATCH.format(k=k) for k in watches)
+    begin += "" if clear else _AGAIN
     states = "".join(f", states_{k}" for k in watches)
     used = {f"step_{k}": steps[k] for k in turns if isinstance(k, int)}
     used |= {f"watch_{k}": each for k, each in watches.items()}
@@ -191,5 +190,22 @@ def judging(
     return compile.entry("judge", text, {**_NAMES, **used})
 
 
-SIGNALS, WEIGH, DIRECTION = _SIGNALS, _WEIGH, _DIRECTION
-"""What the kernel itself does in layer 2, after layer 3, and in layer 4."""
+def stretches(
+    layers: Mapping[int, int], gates: Sequence[tuple[int, bool]], asking: Sequence[str], watched: bool
+) -> tuple[list[list[str | int]], list[list[int]]]:
+    """Return what each loop does in turn, and which gates in plain Python are asked before it.
+
+    `layers` are those at work, by place; of each gate its layer, and whether it is in plain Python. The first
+    loop watches, where rows are `watched`.
+    """
+    turns: list[list[str | int]] = [[]]
+    asked: list[list[int]] = [[]]
+    for level, own in enumerate(("", _SIGNALS, _WEIGH, _DIRECTION, ""), 1):
+        turns[-1] += [*(k for k, layer in layers.items() if layer == level), own]
+        for g in (g for g, (layer, _) in enumerate(gates) if layer == level):
+            if gates[g][1] and (level > 1 or watched):  # it may look at what came before it
+                turns.append([])
+                asked.append([])
+            asked[-1] += [g] if gates[g][1] else []
+            turns[-1].append(asking[g])
+    return turns, asked

@@ -30,6 +30,7 @@ _HOMES = {
 CONTRACTS = {
     "StrategyContract": "strategies",
     "GateContract": "gates",
+    "LayerContract": "layers",
     "FeedContract": "feeds",
     "BrokerContract": "brokers",
     "FeaturesContract": "features",

@@ -18,7 +18,7 @@ from nexus_core.errors import ConfigError
 from nexus_core.strategy import Param, Text
 from nexus_core.testing.contract import Broken, Grade, Subject, check
 
-CLASSES = ("strategies", "gates", "feeds", "brokers", "features")
+CLASSES = ("strategies", "gates", "layers", "feeds", "brokers", "features")
 ALL = (*CLASSES, "commands", "hooks")
 SECONDS = 1.0
 """How long importing a plugin may take, beyond what it shares with every other."""

@@ -13,9 +13,11 @@ import numpy as np
 from nexus_core import compile
 from nexus_core.config import Risk
 from nexus_core.errors import NexusError
-from nexus_core.gates import PASSES, Chain, Columns, Gate
+from nexus_core.gates import PASSES, Chain, Gate
+from nexus_core.layers import Layer
 from nexus_core.ledger.judge import PROPOSAL
 from nexus_core.market.blocks import blocks
+from nexus_core.market.columns import Columns
 from nexus_core.records import ACCOUNT, POSITION, UNIT, Records, empty
 from nexus_core.testing.contract import Broken, Grade, Subject, check
 from nexus_core.testing.fakes import chunked, walk
@@ -28,6 +30,12 @@ _BUDGET = 5.0
 """Microseconds a row."""
 _WORKS = {"market": ("values", 3), "ledger": ("step", 5)}
 """What a gate writes, and with how many arguments, by its pass."""
+
+_FEED = """
+def work(row, context, other, params):
+    {lines}
+"""
+"""What a layer does that hands a gate its value, which stands in the row, and leaves its bound unknown."""
 
 _STEP = """
 def entry(rows, accounts, positions, proposals, parameters, values, at):
@@ -53,12 +61,21 @@ def _of(passes: str, why: str) -> Callable[[Subject], str]:
 _ledger_sees_none = _of("market", "a ledger gate is asked row by row, and keeps no state")
 
 
+def _only_reads(of: Subject) -> str:
+    told = "it has no code of its own: the kernel compares a field with its limit"
+    return _fallen(of) or (told if of.plugin.reads else "")
+
+
+def _remembers_none(of: Subject) -> str:
+    return _only_reads(of) or _ledger_sees_none(of)
+
+
 def _touches_none(of: Subject) -> str:
-    return _ledger_sees_none(of) or ("it keeps no state" if of.plugin.state is Gate.state else "")
+    return _remembers_none(of) or ("it keeps no state" if of.plugin.state is Gate.state else "")
 
 
 def _no_budget(of: Subject) -> str:
-    return _fallen(of) or ("" if compile.JIT else "NEXUS_JIT=0: nothing is compiled")
+    return _only_reads(of) or ("" if compile.JIT else "NEXUS_JIT=0: nothing is compiled")
 
 
 @check("NX-G01", Grade.BRONZE, "gates")
@@ -66,21 +83,41 @@ def _stands(of: Subject) -> None:
     """Layer, passes, refuses and limit are declared, and it stands in a chain."""
     try:
         gate = of.make()
+        _can_read(of.plugin)
         Chain([(of.name, gate)], 1, 1, 0.0)
     except NexusError as error:
         raise Broken(str(error)) from error
-    method, arguments = _WORKS[gate.passes]
-    written = getattr_static(of.plugin, method)
-    if not isinstance(written, staticmethod) or getattr(of.plugin, method) is getattr(Gate, method):
-        raise Broken(f"a {gate.passes} gate has no {method} of its own. Write it as a static method.")
-    taken = len(signature(compile.plain(getattr(of.plugin, method))).parameters)
-    if taken != arguments:
-        raise Broken(f"{method} took {taken} arguments, must take {arguments}: see nexus_core.Gate.")
+    _has_work(of.plugin)
     if gate.setting and not hasattr(Risk(), gate.setting):
         raise Broken(f"follows the setting risk.{gate.setting}, which does not exist. Name another, or none.")
 
 
-@check("NX-G02", Grade.BRONZE, "gates", needless=_fallen)
+def _can_read(plugin: type[Gate]) -> None:
+    for field in (plugin.reads, plugin.bound):
+        if field and not field.isidentifier():
+            raise Broken(f"reads {field!r}, which no field of the context can be called.")
+    if plugin.bound and not plugin.reads:
+        raise Broken(f"has the bound {plugin.bound}, which only a gate that reads a field can have.")
+
+
+def _has_work(plugin: type[Gate]) -> None:
+    method, arguments = _WORKS[plugin.passes]
+    has_own = getattr(plugin, method) is not getattr(Gate, method)
+    if plugin.reads:
+        if has_own:
+            raise Broken(f"reads {plugin.reads}, so that its {method} is never asked. Drop one of them.")
+        return
+    if not has_own or not isinstance(getattr_static(plugin, method), staticmethod):
+        raise Broken(
+            f"a {plugin.passes} gate has no {method} of its own, and reads no field. Write it as a static "
+            "method, or name the field that is its value."
+        )
+    taken = len(signature(compile.plain(getattr(plugin, method))).parameters)
+    if taken != arguments:
+        raise Broken(f"{method} took {taken} arguments, must take {arguments}: see nexus_core.Gate.")
+
+
+@check("NX-G02", Grade.BRONZE, "gates", needless=_only_reads)
 def _repeats(of: Subject) -> None:
     """Equal rows give equal values."""
     rows = walk(_SYMBOLS)
@@ -90,7 +127,7 @@ def _repeats(of: Subject) -> None:
     )
 
 
-@check("NX-G03", Grade.BRONZE, "gates", needless=_ledger_sees_none)
+@check("NX-G03", Grade.BRONZE, "gates", needless=_remembers_none)
 def _sees_no_future(of: Subject) -> None:
     """No value depends on a later row."""
     rows = walk(_SYMBOLS)
@@ -102,7 +139,7 @@ def _sees_no_future(of: Subject) -> None:
         _alike(rows[known], whole[known], early, told, "Compute it from rows that came before.")
 
 
-@check("NX-G04", Grade.SILVER, "gates", needless=_ledger_sees_none)
+@check("NX-G04", Grade.SILVER, "gates", needless=_remembers_none)
 def _keeps_parity(of: Subject) -> None:
     """Values and states are the same in blocks of 1, 7, 64 and all ticks."""
     rows = walk(_SYMBOLS)
@@ -117,7 +154,7 @@ def _keeps_parity(of: Subject) -> None:
             raise Broken(f"its state after all rows differed in blocks of {size} ticks. {advice}")
 
 
-@check("NX-G05", Grade.SILVER, "gates", needless=_ledger_sees_none)
+@check("NX-G05", Grade.SILVER, "gates", needless=_remembers_none)
 def _goes_on(of: Subject) -> None:
     """Restored from its state, it goes on as if nothing had been."""
     rows = walk(_SYMBOLS)
@@ -137,7 +174,7 @@ def _goes_on(of: Subject) -> None:
         raise Broken(f"its state differed in a run that was restored. {advice}")
 
 
-@check("NX-G06", Grade.SILVER, "gates", needless=_fallen)
+@check("NX-G06", Grade.SILVER, "gates", needless=_only_reads)
 def _bears_the_unknown(of: Subject) -> None:
     """One number comes for each row, also where values are unknown or volume is 0."""
     rows, gate = walk(_SYMBOLS, holes=True), of.make()
@@ -171,7 +208,7 @@ def _loosens(of: Subject) -> None:
     values, _ = _judged(of.make())
     limit = of.plugin.parameters()["limit"]
     limits = sorted(_allowed(of.plugin, [limit.low, limit.default, limit.high, *_picked(of.plugin, values)]))
-    if of.plugin.refuses == "below":
+    if of.plugin.refuses in ("below", "to"):
         limits.reverse()
     before, strict = np.zeros(len(values), bool), math.nan
     for loose in limits:
@@ -222,7 +259,7 @@ def _keeps_symbols_apart(of: Subject) -> None:
 
 
 def _chain(gate: Gate) -> Chain:
-    return Chain([(_NAME, gate)], 1, _SYMBOLS, 0.0)
+    return Chain([(_NAME, gate)], 1, _SYMBOLS, 0.0, layers=list(_feeding(gate).items()))
 
 
 def _states(chain: Chain) -> Any:
@@ -327,9 +364,9 @@ def _verdicts(gate: Gate) -> tuple[Any, Any]:
             **settings,
         }
         traded = Instrument("BTC-USD", lot="0.001", min_notional="10")
-        trial = Trial({_NAME: gate}, instruments=(traded,), **rules)
+        trial = Trial({_NAME: gate}, layers=_feeding(gate), instruments=(traded,), **rules)
         number = trial.chain.places[-1].number
-        rows = walk(1, 60)
+        rows = _fed(gate, walk(1, 60))
         for n, cash in enumerate(_CASH * 2):
             _set(trial, cash, rows[n], n >= len(_CASH))
             trial.written.clear()
@@ -368,8 +405,32 @@ def _judged(gate: Gate) -> tuple[Any, Any]:
     if gate.passes == "ledger":
         return _verdicts(gate)
     chain = _chain(gate)
-    values, reasons = _market_pass(chain, walk(_SYMBOLS), _WHOLE)
+    values, reasons = _market_pass(chain, _fed(gate, walk(_SYMBOLS)), _WHOLE)
     return values, reasons != chain.places[-1].number
+
+
+def _feeding(gate: Gate) -> dict[str, Layer]:
+    """Return the layer that writes the field that a gate reads, out of the row; none for other gates."""
+    if not gate.reads:
+        return {}
+    lines = [f"context.{gate.reads} = row.bid_size"]
+    lines += [f"context.{gate.bound} = np.nan"] if gate.bound else []
+    space: dict[str, Any] = {"np": np, "__name__": __name__}
+    exec(_FEED.format(lines="\n    ".join(lines)), space)
+    # right before the gate: the kernel has by then written what it writes itself
+    level = gate.layer if gate.passes == "market" else 5
+    work = {"watch" if level == 1 else "step": staticmethod(space["work"])}
+    return {"feeder": type("Feeder", (Layer,), {"layer": level, "writes": {gate.reads: 1}, **work})()}
+
+
+def _fed(gate: Gate, rows: Records) -> Records:
+    """Return rows in which values to feed a gate with stand: near its default limit, at its ends, unknown."""
+    if gate.reads:
+        limit = type(gate).parameters()["limit"]
+        limits = [each for each in (limit.low, limit.default, limit.high) if math.isfinite(each)]
+        near = [math.nextafter(each, to) for each in limits for to in (-math.inf, each, math.inf)]
+        rows["bid_size"] = np.resize([*near, math.nan, math.inf, -math.inf], len(rows))
+    return rows
 
 
 def _picked(plugin: type[Gate], values: Any) -> list[float]:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from nexus_core.testing import brokers, commands, features, feeds, gates, listeners
+from nexus_core.testing import brokers, commands, features, feeds, gates, layers, listeners
 
-__all__ = ["brokers", "commands", "features", "feeds", "gates", "listeners"]
+__all__ = ["brokers", "commands", "features", "feeds", "gates", "layers", "listeners"]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nexus_core.broker import FeeModel, FixedFee, HalfSpread, SlippageModel
+from nexus_core.calibration import Table
 from nexus_core.config import Risk
 from nexus_core.engine import Engine
 from nexus_core.feed import Market
@@ -25,8 +26,9 @@ from nexus_core.types import Instrument, to_units
 class _Given(StrategyLoop):
     """Answers what it was given, row by row."""
 
-    def __init__(self) -> None:
-        self.name, self.strategy = "given", Strategy()
+    def __init__(self, name: str, strategy: Strategy) -> None:
+        self.name, self.strategy = name, strategy
+        self.entry, self.code = None, ""
         self.states = np.zeros(0, [("rows", "i8"), ("faults", "i8")])
         self.signals: Any = None
         self.scores: Any = None
@@ -43,7 +45,9 @@ class Trial:
     """A chain, a ledger and trading costs, taken over rows whose signals are given; keeps what they write.
 
     Without gates every signal becomes an entry. Without costs nothing is paid. `risk` are settings of
-    `nexus_core.config.Risk`; the least confidence is 0 unless it is among them.
+    `nexus_core.config.Risk`; the least confidence is 0 unless it is among them. Of several strategies that
+    give signals `categories` has the category of each, `tables` what is known of their scores, and `horizon`
+    is the row after a signal at which it is judged.
     """
 
     def __init__(
@@ -56,12 +60,15 @@ class Trial:
         on_paper: bool = True,
         trace: str = "full",
         layers: Mapping[str, Layer] | None = None,
+        categories: Sequence[str] = ("",),
+        tables: Sequence[Table | None] = (),
+        horizon: int = Strategy.horizon,
         **risk: Any,
     ) -> None:
         chosen: dict[str, Any] = {"min_confidence": 0.0, **risk}
         settings = Risk(**chosen)
-        given = list((gates or {}).items()), 1, len(instruments), settings.min_confidence
-        self.chain = Chain(*given, layers=list((layers or {}).items()))
+        given = list((gates or {}).items()), len(categories), len(instruments), settings.min_confidence
+        self.chain = Chain(*given, tables, list((layers or {}).items()), categories, MINUTE)
         self.ledger = Ledger(
             instruments,
             self.chain,
@@ -70,8 +77,13 @@ class Trial:
             rules(settings, trace, on_paper),
             to_units(settings.capital),
         )
-        self._given = _Given()
-        self.engine = Engine(Market(tuple(instruments), MINUTE, 0, 0), [self._given], self.chain, self.ledger)
+        kind = type("_Judged", (Strategy,), {"horizon": horizon})
+        self._given = [_Given(f"given-{k}" if k else "given", kind()) for k in range(len(categories))]
+        market = Market(tuple(instruments), MINUTE, 0, 0)
+        barriers = settings.stop_loss_pct, settings.take_profit_pct
+        self.engine = Engine(
+            market, [*self._given], self.chain, self.ledger, tables=tables, barriers=barriers
+        )
         self.written: list[Written] = []
         """What the ledger pass handed over so far, in pieces."""
 
@@ -80,11 +92,15 @@ class Trial:
     ) -> None:
         """Take rows, which lie symbol by symbol, with a signal and a score each, after what was `told`.
 
-        `block` is the most ticks decided at once; it changes no decision.
+        Of several strategies there is a row of signals for each, or one for all; and so of scores. `block`
+        is the most ticks decided at once; it changes no decision.
         """
         size = len(rows)
-        self._given.signals = np.broadcast_to(np.asarray(signals, np.int8), size)
-        self._given.scores = np.broadcast_to(np.asarray(scores, np.float64), size)
+        shape = len(self._given), size
+        all_signals = np.broadcast_to(np.asarray(signals, np.int8), shape)
+        all_scores = np.broadcast_to(np.asarray(scores, np.float64), shape)
+        for each, own, score in zip(self._given, all_signals, all_scores, strict=True):
+            each.signals, each.scores = own, score
         starts = np.searchsorted(rows["symbol"], np.arange(len(self.ledger.positions) + 1))
         before = empty(EVENT, 0) if told is None else told
         for each in self.engine.blocks(Chunk(rows, starts), block):

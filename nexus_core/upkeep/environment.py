@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
 
-from nexus_core.config import load
 from nexus_core.errors import PluginError
 from nexus_core.upkeep import lock
+from nexus_core.upkeep.sources import load
 
 
 def installer(*arguments: str) -> list[str]:

@@ -11,10 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from nexus_core import plugins, runs
-from nexus_core.config import Run, load
+from nexus_core.config import Run
 from nexus_core.errors import NexusError
 from nexus_core.upkeep import homes, lock
 from nexus_core.upkeep.environment import installer
+from nexus_core.upkeep.sources import load
 from nexus_core.upkeep.states import described
 
 ROOM = 1 << 30

@@ -4,8 +4,7 @@ import math
 
 import numpy as np
 
-from nexus_core import Gate, Param, step, steps
-from nexus_core.layers import Layer
+from nexus_core import Gate, Layer, Param, step, steps
 from nexus_gate_aggregation import statistics
 
 

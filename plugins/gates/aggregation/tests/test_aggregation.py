@@ -18,9 +18,10 @@ from nexus_core import compile
 from nexus_core.errors import ConfigError
 from nexus_core.gates import PASSES
 from nexus_core.records import ABSENT, VOICE, empty
-from nexus_core.testing import rows
+from nexus_core.testing import Trial, rows
 
 NAN = math.nan
+GROUPS = ("nexus.layers", "nexus.gates")
 OWN = ("direction", "lean", "hold", "confidence", "chance", "scale")
 """The kernel's own fields of the context."""
 
@@ -206,6 +207,11 @@ def test_voices_that_are_alike_do_not_spread():
     assert [told[name] for name in ("confidence_std", "weight_std", "dissent")] == pytest.approx([0] * 3)
 
 
+def test_where_nobody_wins_no_say_is_on_the_winning_side():
+    told = statistics([voice(1), voice(-1)])
+    assert [told[name] for name in ("lean", "side", "loudest", "dissent")] == [0.0, 0.0, 0.5, 1.0]
+
+
 def test_without_a_voice_only_counts_are_known():
     told = statistics([voice(0), voice(0), voice(ABSENT)])
     known = {name: value for name, value in told.items() if not math.isnan(value)}
@@ -307,8 +313,44 @@ def test_a_gate_refuses_below_its_limit_and_what_is_unknown(kind, limit, reads, 
     assert passes == [False, True, True, False]
 
 
+def played(block=10_000, hold=0.3, **limits):
+    """Return a trial in which one strategy buys and sells, ever surer, and who ended each decision."""
+    gates = {"strength": Strength(**limits), "agreement": Agreement()}
+    layers = {"aggregation": Aggregation(hold=hold)}
+    trial = Trial(gates, layers=layers, on_opposite="ignore", breaker_loss=0.0)
+    signals, scores = np.tile([1, -1, 0, 2, -2], 20), np.linspace(0.01, 1.0, 100)
+    trial.run(rows(np.full(100, 100.0)), signals, scores, block=block)
+    names = {-1: "approved"} | {place.number: place.name for place in trial.chain.places}
+    return trial, [names[each] for each in trial.decisions["reason"].tolist()]
+
+
+def test_a_chain_asks_for_strength():
+    _, ended = played()
+    signals = [n for n in range(100) if n % 5 != 2]
+    assert {ended[n] for n in range(2, 100, 5)} == {"has-signal"}
+    assert [ended[n] == "strength" for n in signals] == [n < 49 for n in signals]  # 0.5 is row 49
+    _, loose = played(limit=0.0)
+    assert "strength" not in loose
+
+
+def test_a_chain_asks_for_a_lean_beyond_the_hold():
+    trial, ended = played(hold=1.0)  # one strategy leans by 1, which is not beyond
+    assert set(ended) == {"has-signal", "direction"}
+    refused = trial.decisions[0]
+    assert (refused["value"], refused["limit"], refused["direction"]) == (1.0, 1.0, 0)
+
+
+def test_blocks_of_any_size_decide_alike():
+    whole, _ = played()
+    for size in (1, 7):
+        made, _ = played(size)
+        assert made.ledger.run_hash == whole.ledger.run_hash
+        for name in whole.decisions.dtype.names:
+            assert made.decisions[name].tobytes() == whole.decisions[name].tobytes()
+
+
 def test_the_package_offers_a_layer_and_its_gates():
-    found = {each.name: each for each in entry_points(group="nexus.gates")}
+    found = {each.name: each for group in GROUPS for each in entry_points(group=group)}
     offered = {"aggregation": Aggregation, "strength": Strength, "agreement": Agreement}
     assert {name: found[name].load() for name in offered} == offered
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nexus_core import Param, step, steps
-from nexus_core.layers import Layer
+from nexus_core import Layer, Param, step, steps
 from nexus_core.types import Mode
 from nexus_gate_risk import correlation
 
@@ -31,7 +30,7 @@ FLAGS = (
     "LOW_LIQUIDITY",
     "HIGH_NOISE",
 )
-"""What the bits of the field `flags` stand for, from the lowest."""
+"""What the bits of the field `risk_flags` stand for, from the lowest."""
 
 CLASSES = ("FAVORABLE", "NEUTRAL", "ADVERSE")
 FAVORABLE, NEUTRAL, ADVERSE = range(3)
@@ -95,7 +94,8 @@ def _is_silent(context: Any) -> bool:
     """Tell whether layer 1 said nothing at all of the row."""
     said = context.mqscore == context.mqscore or context.liquidity == context.liquidity
     said = said or context.volatility == context.volatility or context.noise == context.noise
-    return not (said or context.regime == context.regime)
+    # of a row without a price it knows no more than how good the data are
+    return not (said or context.regime == context.regime or context.data_quality == context.data_quality)
 
 
 @step
@@ -177,7 +177,7 @@ def _judge_market(context: Any, confidence: float, side: int, silent: bool, para
     critical = _count(bits, 16, context.mqscore, silent) + _count(bits, 32, context.liquidity, silent)
     bad = critical + _count(bits, 8, context.volatility, silent) + _count(bits, 64, context.noise, silent)
     grade = market_class(context, bad, params)
-    context.flags = float(bits)
+    context.risk_flags = float(bits)
     context.critical_flags = float(critical)
     context.market_class = float(grade)
     context.against = against(context, side, silent, params)
@@ -209,13 +209,16 @@ class Assessment(Layer):
 
     nexus_api = 1
     layer = 6
-    reads = ("mqscore", "liquidity", "volatility", "noise", "regime", "regime_confidence", "mean_trust")
+    reads = (
+        "data_quality", "mqscore", "liquidity", "volatility", "noise", "regime", "regime_confidence",
+        "mean_trust",
+    )  # fmt: skip
     writes = {
         "risk_score": 1,
         "risk_multiplier": 1,
         "market_class": 1,
         "against": 1,
-        "flags": 1,
+        "risk_flags": 1,
         "critical_flags": 1,
         "correlation": 1,
         "max_loss": 1,

@@ -16,14 +16,15 @@ from hypothesis import strategies as st
 from nexus_gate_risk import Assessment, assessment, metrics
 
 from nexus_core import compile
-from nexus_core.ledger.judge import PROPOSAL
-from nexus_core.records import ACCOUNT, CONTEXT, POSITION, ROW, UNIT, empty, layout
+from nexus_core.ledger import judge
+from nexus_core.ledger.judge import PROPOSAL, RULES
+from nexus_core.records import ACCOUNT, CONTEXT, POSITION, ROW, UNIT, contexts, empty
 from nexus_core.steps.tool import record
 from nexus_core.types import Mode
 
 NAN = math.nan
-FIELDS = [*CONTEXT.names, *Assessment.reads, *Assessment.writes]
-SEEN = layout((" ".join(FIELDS), "f8"))
+FIELDS = [*CONTEXT, *Assessment.reads, *Assessment.writes]
+SEEN = contexts(dict.fromkeys(FIELDS, 1))
 """A context with the kernel's own fields and the assessment's."""
 
 STEP = """
@@ -48,11 +49,11 @@ def machine():
 
 def assessed(cases, symbols=1, **params):
     """Return the contexts of these cases: fields of the context, and equity, confidence, side, peak, mode."""
-    contexts, accounts, proposals = (empty(kind, len(cases)) for kind in (SEEN, ACCOUNT, PROPOSAL))
+    seen, accounts, proposals = (empty(kind, len(cases)) for kind in (SEEN, ACCOUNT, PROPOSAL))
     for n, case in enumerate(cases):
         case = {"confidence": 0.8, "scale": 1.0, "side": 1, "equity": 100_000.0, "mode": 0} | MONEY | case
         for name in FIELDS:
-            contexts[n][name] = case.get(name, NAN)
+            seen[n][name] = case.get(name, NAN)
         for name in MONEY:
             accounts[n][name] = round(case[name] * UNIT)
         accounts[n]["mode"] = case["mode"]
@@ -61,8 +62,8 @@ def assessed(cases, symbols=1, **params):
     layer = Assessment(**params)
     states = np.array([record(**Assessment.state(layer.params, symbols))])
     rows, positions = empty(ROW, len(cases)), empty(POSITION, symbols)
-    compile.call(machine(), rows, contexts, accounts, positions, proposals, states, layer.params.record())
-    return contexts
+    compile.call(machine(), rows, seen, accounts, positions, proposals, states, layer.params.record())
+    return seen
 
 
 def one(case, **params):
@@ -174,18 +175,18 @@ LIMITS = [
 
 
 def names(context):
-    return [name for n, name in enumerate(assessment.FLAGS) if int(context["flags"]) >> n & 1]
+    return [name for n, name in enumerate(assessment.FLAGS) if int(context["risk_flags"]) >> n & 1]
 
 
 @pytest.mark.parametrize(("field", "flag", "limit", "sets"), LIMITS, ids=[each[1] for each in LIMITS])
 def test_each_flag_just_under_at_and_just_over_its_limit(field, flag, limit, sets):
     cases = [FINE | {field: value} for value in (UNDER(limit), limit, OVER(limit), NAN)]
-    contexts = assessed(cases)
-    assert [names(each) for each in contexts] == [[flag] if is_set else [] for is_set in (*sets, False)]
+    found = assessed(cases)
+    assert [names(each) for each in found] == [[flag] if is_set else [] for is_set in (*sets, False)]
     critical = flag in ("LOW_MARKET_QUALITY", "LOW_LIQUIDITY")
     # what is unknown although the rest of the market is known counts as critical too
     due = [float(critical and counts) for counts in (*sets, True)]
-    assert contexts["critical_flags"].tolist() == due
+    assert found["critical_flags"].tolist() == due
 
 
 @pytest.mark.parametrize("regime", [*range(12), NAN])
@@ -196,8 +197,8 @@ def test_three_regimes_are_volatile(regime):
 def test_the_flags_are_bits_in_their_order():
     worst = {"confidence": 0.0, "mean_trust": 0.0, "volatility": 1.0, "mqscore": 0.0, "liquidity": 0.0}
     context = one(FINE | worst | {"noise": 1.0, "regime": 11.0})
-    assert (context["flags"], context["critical_flags"]) == (127.0, 2.0)
-    assert one(FINE | {"noise": 1.0, "confidence": 0.0})["flags"] == 65.0
+    assert (context["risk_flags"], context["critical_flags"]) == (127.0, 2.0)
+    assert one(FINE | {"noise": 1.0, "confidence": 0.0})["risk_flags"] == 65.0
 
 
 def test_the_limits_of_the_flags_are_parameters():
@@ -275,7 +276,7 @@ def test_without_layer_1_the_market_is_neither_good_nor_bad():
     assert context["risk_score"] == pytest.approx(0.3)  # (.5 + .5 + 0 + .2) / 4
     assert context["risk_multiplier"] == pytest.approx(0.7)
     assert context["market_class"] == assessment.NEUTRAL
-    assert [context[name] for name in ("flags", "critical_flags", "against")] == [0.0, 0.0, 0.0]
+    assert [context[name] for name in ("risk_flags", "critical_flags", "against")] == [0.0, 0.0, 0.0]
 
 
 def test_what_layer_1_left_unknown_is_taken_for_the_worst():
@@ -286,6 +287,14 @@ def test_what_layer_1_left_unknown_is_taken_for_the_worst():
         context = one(UNKNOWN | {name: FINE[name]})
         assert context["critical_flags"] == (name != "mqscore") + (name != "liquidity")
         assert context["market_class"] == assessment.ADVERSE
+
+
+def test_a_row_of_which_layer_1_knows_only_its_data_is_the_worst():
+    context = one(UNKNOWN | {"data_quality": 1.0})
+    assert context["risk_score"] == pytest.approx(0.55)  # (1 + 1 + 0 + .2) / 4
+    assert context["market_class"] == assessment.ADVERSE
+    assert (context["risk_flags"], context["critical_flags"]) == (0.0, 2.0)
+    assert math.isnan(context["against"])
 
 
 def test_an_unknown_confidence_counts_as_none():
@@ -327,7 +336,7 @@ def no_better(good, bad):
         and bad["risk_score"] >= good["risk_score"]
         and bad["market_class"] >= good["market_class"]
         and bad["critical_flags"] >= good["critical_flags"]
-        and int(good["flags"]) & ~int(bad["flags"]) == 0
+        and int(good["risk_flags"]) & ~int(bad["risk_flags"]) == 0
     )
 
 
@@ -362,7 +371,7 @@ def test_whatever_comes_in_the_ranges_hold(case):
     assert 0.0 <= context["scale"] <= 1.2
     assert context["market_class"] in (0.0, 1.0, 2.0)
     assert context["critical_flags"] in (0.0, 1.0, 2.0)
-    assert context["flags"] in range(128)
+    assert context["risk_flags"] in range(128)
 
 
 @given(CASES)
@@ -407,21 +416,32 @@ def test_the_bits_are_the_same_compiled_and_as_plain_python():
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
-def test_the_worked_sizes_of_the_readme():
+def test_the_worked_sizes_of_the_readme_are_the_kernels():
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in README.splitlines()
         if line.startswith("| 0.") and "%" in line
     ]
     assert len(rows) == 6
-    for chance, gross, net, edge, size in rows:
-        p, cost = Fraction(chance), Fraction(1, 10)
-        kelly = (p * 2 - (1 - p)) / 2
-        assert float(gross) == pytest.approx(float(kelly), abs=5e-5)
-        assert float(net) == pytest.approx(float(p * 3 - 1 - cost), abs=5e-5)
-        assert edge == ("yes" if p > (1 + cost) / 3 else "no-edge")
-        due = max(min(kelly / 4, Fraction(1, 10)), 0) if edge == "yes" else 0
-        assert float(size.split()[0]) == pytest.approx(float(100 * due), abs=0.005)
+    rules, proposal = empty(RULES)[0], empty(PROPOSAL)[0]
+    rules["stop_loss"], rules["take_profit"] = 2_000_000, 4_000_000
+    proposal["toll"], proposal["needed"] = 0.002, 1.1 / 3
+    for chance, free, net, share in rows:
+        p = Fraction(chance)
+        assert Fraction(free) == (p * 2 - (1 - p)) / 2
+        odds = Fraction(19, 11)  # (.04 - .002) / (.02 + .002)
+        kelly = (p * odds - (1 - p)) / odds
+        assert float(net) == pytest.approx(float(kelly), abs=5e-5)
+        proposal["chance"] = float(p)
+        staked = compile.call(kernels(), np.array([rules]), np.array([proposal]))
+        assert staked == pytest.approx(float(max(kelly / 4, 0)))
+        assert float(share.split()[0]) == pytest.approx(100 * min(staked, 0.1), abs=0.005)
+
+
+@cache
+def kernels():
+    text = "def entry(rules, proposals):\n    return stake(rules[0], proposals[0])\n"
+    return compile.entry("stake", text, {"stake": judge.stake})
 
 
 def test_the_readme_names_each_parameter_with_its_default():

@@ -15,9 +15,8 @@ from nexus_gate_risk import Assessment
 
 from nexus_core import compile, plugins
 from nexus_core.errors import ConfigError
-from nexus_core.layers import Layer
 from nexus_core.ledger.judge import PROPOSAL
-from nexus_core.records import ACCOUNT, CONTEXT, POSITION, ROW, UNIT, empty, layout
+from nexus_core.records import ACCOUNT, CONTEXT, POSITION, ROW, UNIT, contexts, empty
 from nexus_core.steps.tool import record
 from nexus_core.testing import Trial, rows
 from nexus_core.testing.contract import Subject, examine
@@ -76,7 +75,7 @@ def test_a_gate_that_reads_just_under_at_and_just_over(gate, field, limit, passe
     assert (kind.reads, kind().params.limit) == (field, limit)
     values = np.array([under(limit), limit, over(limit), NAN])
     assert PASSES[kind.refuses](values, limit).tolist() == [*passes, False]
-    assert field in (*Assessment.writes, *CONTEXT.names)
+    assert field in (*Assessment.writes, *CONTEXT)
 
 
 def test_every_gate_that_reads_is_tried_above():
@@ -116,10 +115,10 @@ def test_the_readme_lists_the_gates_in_their_order_with_their_limits():
 
 def test_the_project_offers_every_gate_and_the_assessment():
     project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
-    offered = project["project"]["entry-points"]["nexus.gates"]
-    named = {name: f"nexus_gate_risk:{kind.__name__}" for name, kind in GATES.items()}
-    assert offered == named | {"assessment": "nexus_gate_risk:Assessment"}
-    assert issubclass(Assessment, Layer)
+    points = project["project"]["entry-points"]
+    assert points["nexus.gates"] == {name: f"nexus_gate_risk:{kind.__name__}" for name, kind in GATES.items()}
+    assert points["nexus.layers"] == {"assessment": "nexus_gate_risk:Assessment"}
+    assert plugins.load("layers", "assessment") is Assessment
 
 
 # -- value at risk ----------------------------------------------------------------------------------
@@ -196,8 +195,8 @@ def compiled(name):
 
 # -- an entry through all gates ---------------------------------------------------------------------
 
-FIELDS = dict.fromkeys([*CONTEXT.names, *Assessment.reads, *Assessment.writes])
-SEEN = layout((" ".join(FIELDS), "f8"))
+FIELDS = dict.fromkeys([*CONTEXT, *Assessment.reads, *Assessment.writes], 1)
+SEEN = contexts(FIELDS)
 CASE = {
     "mqscore": 0.6, "liquidity": 0.6, "volatility": 0.4, "noise": 0.4, "regime": 2.0,
     "regime_confidence": 0.8, "mean_trust": 1.0, "confidence": 0.8, "scale": 1.0, "held": 0,

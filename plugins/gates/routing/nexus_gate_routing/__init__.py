@@ -39,9 +39,13 @@ class _Tabled(Parameters):
 
 
 @step
-def _gather(context, voices, lean, strength):
-    """Lay out what a model of the router is asked with; what is unknown stays NaN, the padding is 0."""
-    inputs, speaking = context.routing_inputs, 0.0
+def gather(context, voices, inputs):
+    """Lay out what a model of the router is asked with; what is unknown stays NaN, the padding is 0.
+
+    Nobody asks one where its slot is filled by the rule: then nothing is laid out.
+    """
+    speaking, lean = 0.0, steps.clip(context.lean, -1.0, 1.0)
+    strength = context.strength if context.strength == context.strength else context.confidence
     for k in range(voices.size):
         signal = voices[k].signal
         speaking += 1.0 if signal != 0 and signal != ABSENT else 0.0
@@ -89,7 +93,6 @@ class Routing(Layer):
         "trust_multiplier": 1,
         "retrain": 1,
         "trust": MODELS,
-        "routing_inputs": INPUTS,
     }
     words = {"routed_by": ("raw", "table", "literal")}
 
@@ -159,7 +162,6 @@ class Routing(Layer):
         context.value = router.worth(lean, routed, params.unit)
         context.confidence = routed
         context.scale *= context.position_scaler
-        _gather(context, voices, lean, strength)
 
 
 class Action(Gate):

@@ -2,8 +2,7 @@
 
 import math
 
-from nexus_core import Gate, Param, steps
-from nexus_core.layers import Layer
+from nexus_core import Gate, Layer, Param, steps
 from nexus_core.records import ABSENT
 from nexus_gate_selection import affinity, inputs, unusual
 
@@ -18,10 +17,10 @@ class Selection(Layer):
         "probabilities",
     )  # fmt: skip
     writes = {
-        "p_trend": 1, "p_range": 1, "p_volatile": 1, "anomaly": 1, "market_state": 1,
+        "p_trend": 1, "p_range": 1, "p_volatile": 1, "anomaly": 1, "anomaly_by": 1, "market_state": 1,
         "selection_inputs": len(inputs.INPUTS),
     }  # fmt: skip
-    words = {"market_state": affinity.STATES}
+    words = {"market_state": affinity.STATES, "anomaly_by": unusual.QUANTITIES}
 
     window = Param(240, low=20, high=10_000, help="rows that usual values are taken over")
     least = Param(20, low=2, high=10_000, help="returns before which no anomaly is known")
@@ -53,9 +52,9 @@ class Selection(Layer):
         inputs.show_price(shown, state.trends, price, state.change.deviation)
         inputs.show_volume(shown, state.trends, row.volume, change)
         inputs.show_row(shown, state.trends, row)
-        context.anomaly = math.nan
         if state.returns >= params.least and not unusual.is_crossed(row):
-            context.anomaly = unusual.score(shown[0], shown[38], shown[5], shown[33], params.far)
+            made = unusual.score(shown[0], shown[38], shown[5], shown[33], params.far)
+            context.anomaly, context.anomaly_by = made
         state.returns += int(change == change)
 
     @staticmethod

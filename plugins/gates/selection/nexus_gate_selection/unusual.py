@@ -61,17 +61,24 @@ def is_bar(row):
     return row.close > 0.0 and row.low > 0.0 and row.low <= row.high < math.inf and row.close < math.inf
 
 
+QUANTITIES = ("return", "range", "volume", "spread")
+
+
 @step
 def score(change, span, volume, spread, far):
-    """Return the anomaly in [0, 1]: 0.8 where the farthest of the four is `far` deviations away.
+    """Return the anomaly in [0, 1], and the place in QUANTITIES of the farthest of the four, which decides.
 
-    A volume or a spread that is unknown says nothing; only what is above the usual counts, but of the return,
-    which counts both ways. A return that is unknown leaves all unknown.
+    It is 0.8 at `far` deviations. A volume or a spread that is unknown says nothing; only what is above the
+    usual counts, but of the return, which counts both ways. A return that is unknown leaves all unknown.
     """
     if change != change:
-        return np.float64(math.nan)
-    farthest = abs(change)
-    for away in (span, volume, spread):
-        farthest = away if away > farthest else farthest
+        return np.float64(math.nan), np.float64(math.nan)
+    farthest, which = abs(change), 0.0
+    if span > farthest:
+        farthest, which = span, 1.0
+    if volume > farthest:
+        farthest, which = volume, 2.0
+    if spread > farthest:
+        farthest, which = spread, 3.0
     reach = farthest / far
-    return steps.squash(4.0 * reach * reach)
+    return steps.squash(4.0 * reach * reach), which

@@ -19,12 +19,13 @@ from nexus_core.errors import ConfigError
 from nexus_core.gates import PASSES
 from nexus_core.records import ABSENT, VOICE, empty
 from nexus_core.steps import record
-from nexus_core.testing import rows, scenarios
+from nexus_core.testing import Trial, rows, scenarios
 from nexus_core.types import StrategyCategory
 
 NAN, INF = math.nan, math.inf
 MINUTE = 60_000_000_000
 unhurried = settings(deadline=None, max_examples=100 if compile.JIT else 10)  # the first one compiles
+GROUPS = ("nexus.layers", "nexus.gates")
 OWN = ("direction", "lean", "hold", "confidence", "chance", "scale")
 """The kernel's own fields of the context."""
 
@@ -276,7 +277,7 @@ def bars(closes, span=0.02, volume=10.0, spread=0.001, **fields):
     return made
 
 
-def by(each, last, count=42):
+def column(each, last, count=42):
     """Return `count` values, the last of which is another."""
     return np.array([each] * (count - 1) + [last], float)
 
@@ -318,14 +319,27 @@ LOG = 0.35
 )
 def test_range_volume_and_spread_count_only_upwards(what, deviations, anomaly):
     usual = {"span": 0.001, "volume": 10.0, "spread": 0.001}[what]
-    values = by(usual, usual * math.exp(deviations * LOG))
+    values = column(usual, usual * math.exp(deviations * LOG))
     made = anomalies(bars(swinging(40, [0.0]), **{what: values}))
     assert made[-1] == pytest.approx(anomaly, abs=1e-6)
 
 
 def test_the_farthest_of_the_four_decides():
-    made = bars(swinging(40, [FAR / 2]), volume=by(10.0, 10.0 * math.exp(6 * LOG)))
+    made = bars(swinging(40, [FAR / 2]), volume=column(10.0, 10.0 * math.exp(6 * LOG)))
     assert anomalies(made)[-1] == pytest.approx(0.8, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("by", "move", "far"),
+    [(0, 7.0, {}), (1, 5.0, {"span": 6.0}), (2, 5.0, {"volume": 6.0}), (3, 5.0, {"spread": 6.0})],
+)
+def test_what_was_farthest_has_a_name(by, move, far):
+    usual = {"span": 0.001, "volume": 10.0, "spread": 0.001}
+    given = {name: column(usual[name], usual[name] * math.exp(each * LOG)) for name, each in far.items()}
+    made = watched(bars(swinging(40, [FAR * move / 6]), **given))
+    assert made["anomaly_by"][-1] == by
+    assert Selection.words["anomaly_by"][by] == ["return", "range", "volume", "spread"][by]
+    assert np.isnan(made["anomaly_by"]).tolist() == np.isnan(made["anomaly"]).tolist()
 
 
 def test_far_is_a_setting():
@@ -551,7 +565,7 @@ def test_an_anomaly_halves_the_size_where_it_is_told_to(anomaly, limit, scale):
 
 
 def test_the_package_offers_a_layer_and_its_gate():
-    found = {each.name: each for each in entry_points(group="nexus.gates")}
+    found = {each.name: each for group in GROUPS for each in entry_points(group=group)}
     assert (found["selection"].load(), found["anomaly"].load()) == (Selection, Anomaly)
 
 
@@ -565,6 +579,41 @@ def test_parameters_have_bounds(kind):
         for value in (declared.low - 1, declared.high + 1, NAN):
             with pytest.raises(ConfigError, match=f"parameter {key} was"):
                 kind(**{key: value})
+
+
+# -- in a chain ---------------------------------------------------------------------------------------
+
+
+def played(block, halve_above=1.0, limit=0.8):
+    """Return a trial of a quiet market with a shock and a broken row, and who ended each decision."""
+    bars = scenarios.shock(seed=1, size=600, at=400, moves=20.0, volume=8.0).rows
+    bars["close"][500] = NAN
+    chosen = {"selection": Selection(halve_above=halve_above)}
+    trial = Trial({"anomaly": Anomaly(limit=limit)}, layers=chosen, on_opposite="ignore", breaker_loss=0.0)
+    trial.run(bars, 1, 0.8, block=block)
+    names = {-1: ""} | {place.number: place.name for place in trial.chain.places}
+    return trial, [names[each] for each in trial.decisions["reason"].tolist()]
+
+
+def test_a_chain_skips_the_shock_the_broken_row_and_the_first_rows():
+    _, ended = played(10_000)
+    assert ended[:21] == ["anomaly"] * 21
+    assert (ended[21] == "anomaly", ended[400], ended[500]) == (False, "anomaly", "anomaly")
+    assert ended.count("anomaly") < 30
+
+
+def test_a_shock_that_is_halved_is_no_longer_skipped():
+    _, ended = played(10_000, halve_above=0.8, limit=1.0)
+    assert (ended[400] == "anomaly", ended[500]) == (False, "anomaly")
+
+
+def test_blocks_of_any_size_decide_alike():
+    whole, _ = played(10_000)
+    for size in (1, 7):
+        made, _ = played(size)
+        assert made.ledger.run_hash == whole.ledger.run_hash
+        for name in whole.decisions.dtype.names:
+            assert made.decisions[name].tobytes() == whole.decisions[name].tobytes()
 
 
 # -- what a model is shown --------------------------------------------------------------------------
@@ -614,7 +663,7 @@ def test_returns_are_shown_in_deviations():
 
 def test_volume_is_shown_against_its_usual_and_by_the_side_of_the_return():
     closes = swinging(100, [0.01])
-    made = bars(closes, volume=by(10.0, 40.0, 102))
+    made = bars(closes, volume=column(10.0, 40.0, 102))
     mean = {n: 10.0 + 2 / (n + 1) * 30.0 for n in (5, 20, 60)}
     assert shown(made, "volume_5")[-1] == pytest.approx(math.log(mean[5] / mean[60]), rel=1e-9)
     assert shown(made, "volume_20")[-1] == pytest.approx(math.log(mean[20] / mean[60]), rel=1e-9)
@@ -623,6 +672,21 @@ def test_volume_is_shown_against_its_usual_and_by_the_side_of_the_return():
     for name in ("flow_20", "flow_60"):
         assert shown(rising, name)[-1] == pytest.approx(1.0)
         assert shown(falling, name)[-1] == pytest.approx(-1.0)
+
+
+def test_a_volume_without_end_is_forgotten():
+    made = bars(swinging(60))
+    made["volume"][30:34] = sys.float_info.max  # came with rising and with falling prices in turn
+    for name in ("volume_5", "volume_20", "flow_20", "flow_60"):
+        assert np.isfinite(shown(made, name)[1:]).all()
+
+
+@pytest.mark.parametrize("sizes", [(-1.0, 3.0), (3.0, -1.0), (0.0, 0.0), (NAN, 1.0), (INF, 1.0)])
+def test_a_balance_of_what_is_no_quantity_is_unknown(sizes):
+    made = bars(swinging(30), bid_size=3.0, ask_size=1.0)
+    made["bid_size"][25], made["ask_size"][25] = sizes
+    assert np.isnan(shown(made, "touch")).tolist() == [n == 25 for n in range(31)]
+    assert shown(made, "touch_20").tolist() == [0.5] * 31  # stays what it was
 
 
 def test_what_layer_1_says_is_shown():
