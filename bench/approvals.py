@@ -343,7 +343,7 @@ def staked(decision: Any, trade: Any, risk: Any) -> tuple[float, float]:
         odds = (risk["take_profit_pct"] - toll) / (risk["stop_loss_pct"] + toll)
         chain = max(KELLY_SHARE * (chance * odds - (1 - chance)) / odds, 0.0)
     # the sources multiply nothing before the assessment; both get its scale, so that only p differs
-    return tuple(min(min(each, most) * scale, most) for each in (naive, chain))
+    return min(min(naive, most) * scale, most), min(min(chain, most) * scale, most)
 
 
 if __name__ == "__main__":
