@@ -18,7 +18,7 @@ from nexus_core.upkeep.decided import described
 app = output.command()
 
 _NAMES = {1: "quality", 2: "signals", 3: "selection", 4: "aggregation", 5: "routing", 6: "risk"}
-_WIDE, _UNDER = "   ", "\n" + " " * 18
+_WIDE, _UNDER = "   ", "\n" + " " * 17
 _SIGNS = {"above": ("<=", ">"), "from": ("<", ">="), "below": (">=", "<"), "to": (">", "<=")}
 
 
