@@ -46,7 +46,7 @@ def test_the_script_of_a_shell_asks_for_completions_as_it_is_understood(shell):
 
 
 def test_every_command_is_offered():
-    assert completed("nexus ") == [*cli.KERNEL, "data", "features", "strategies"]
+    assert completed("nexus ") == [*cli.KERNEL, "data", "features", "funnel", "strategies"]
     assert completed("nexus do") == ["doctor"]
     assert completed("nexus r") == ["run", "resume"]
     assert completed("nexus x") == []
@@ -92,7 +92,7 @@ def test_the_command_of_a_plugin_is_offered(shelf):
 @pytest.mark.parametrize("text", ["raise RuntimeError('out of order')", "app = 3", "import nowhere_at_all"])
 def test_a_broken_command_is_not_offered_and_spoils_no_other(install, text):
     install("test-bad", {"commands:bad": "test_bad:app"}, text)
-    assert completed("nexus ") == [*cli.KERNEL, "data", "features", "strategies"]
+    assert completed("nexus ") == [*cli.KERNEL, "data", "features", "funnel", "strategies"]
     assert completed("nexus bad --") == completed("nexus --")
 
 
