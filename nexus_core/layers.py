@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar
 
-from nexus_core.compile import Step, step
+from nexus_core.compile import Step, closure, step
 from nexus_core.strategy import Plugin
 
 
@@ -55,4 +55,6 @@ def guarded(work: Step) -> Step:
         except Exception:
             return True
 
+    # machine code in the cache goes by name: two layers' work must not bear the same
+    raised.__qualname__ = f"raised_{closure(work)}"
     return raised

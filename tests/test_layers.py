@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from nexus_core import Gate, Layer, Param
 from nexus_core.errors import ConfigError
 from nexus_core.gates import Chain
+from nexus_core.layers import guarded
 from nexus_core.market.blocks import Chunk, blocks
 from nexus_core.market.outcomes import HIT, MISS, Outcomes
 from nexus_core.records import ABSENT
@@ -166,18 +167,18 @@ PASSED = {
 class Given(Layer):
     """Hands on a field of the row."""
 
-    layer, writes = 1, {"given": 1, "limit": 1}
+    layer, writes = 1, {"handed": 1, "limit": 1}
 
     @staticmethod
     def watch(row, context, state, params):
-        context.given = row.bid_size
+        context.handed = row.bid_size
         context.limit = row.ask_size
 
 
 @pytest.mark.parametrize("refuses", PASSED)
 @pytest.mark.parametrize(("layer", "passes"), [(1, "market"), (3, "market"), (5, "market"), (6, "ledger")])
 def test_a_gate_that_reads_just_under_at_and_just_over_its_limit(refuses, layer, passes):
-    gate = reading("given", layer, 2.0, refuses, passes=passes)
+    gate = reading("handed", layer, 2.0, refuses, passes=passes)
     trial = Trial({"own": gate}, layers={"given": Given()}, sizing="fixed-notional", notional=10.0)
     trial.run(rows([100.0] * 4, bid_size=[UNDER, 2.0, OVER, NAN]), 1)
     names = [place.name for place in trial.chain.places]
@@ -192,7 +193,7 @@ def test_a_gate_that_reads_just_under_at_and_just_over_its_limit(refuses, layer,
 @pytest.mark.parametrize(("refuses", "stricter"), [("above", 1.0), ("below", 3.0)])
 def test_a_bound_tightens_a_limit_and_never_loosens_it(layer, passes, refuses, stricter):
     looser = 4.0 - stricter
-    gate = reading("given", layer, 2.0, refuses, "limit", passes)
+    gate = reading("handed", layer, 2.0, refuses, "limit", passes)
     trial = Trial({"own": gate}, layers={"given": Given()}, sizing="fixed-notional", notional=10.0)
     trial.run(rows([100.0] * 3, bid_size=2.0, ask_size=[stricter, looser, NAN]), 1)
     number = trial.chain.places[-1].number
@@ -307,3 +308,9 @@ def test_trades_end_as_a_slow_definition_says_in_blocks_of_any_size(told, size):
 def test_an_unknown_price_ends_no_trade():
     bars = rows([100.0, NAN, 105.0], high=[100.0, NAN, 105.0], low=[100.0, NAN, 105.0])
     assert outcomes(bars, [1, 0, 0], 0.02, 0.04) == [0, 0, HIT]
+
+
+def test_the_work_of_two_layers_bears_two_names():
+    """Machine code in the cache is found by name, and another's would be run under the same one."""
+    names = {guarded(each).__qualname__ for each in (Record.step, Chance.step)}
+    assert len(names) == 2

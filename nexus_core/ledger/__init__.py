@@ -91,12 +91,11 @@ class Ledger:
         kept: list[str] = chain.noted
         self.entry, self._given = loop.build(chain.ledger_gates, fee, slippage, rules, kept, chain.assessor)
         """The compiled pass, and the record of all it is given."""
-        self._context = records.contexts(chain.fields)
         self._layer = {"layer": chain.assessor.state} if chain.assessor else {}
         self._pass = compile.Fixed(self.entry)
         self._asked, self._layers = chain.asked, chain.layers
-        self._used, self._strategies = np.zeros(4, np.int64), chain.strategies
-        self._gates = chain.market_gates
+        self._used = np.zeros(4, np.int64)
+        self._blank = Judged(0, 0, chain.market_gates, chain.strategies, records.contexts(chain.fields))
         self._most = 4 * symbols + loop.ROOM
         self._buffers: tuple[Records, Records, Records, Records] = (
             empty(records.EVENT, _BUFFER + 2 * self._most),
@@ -135,7 +134,7 @@ class Ledger:
 
     def warm(self) -> None:
         """Compile the pass, or load it from the cache, by running over no rows."""
-        judged = Judged(0, 0, self._gates, self._strategies, self._context)
+        judged = self._blank
         rows, order, told = empty(records.ROW, 0), np.zeros(0, np.int64), empty(records.EVENT, 0)
         self._ledger_pass(rows, order, 0, judged, told, *self._buffers)
 

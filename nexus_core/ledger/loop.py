@@ -140,6 +140,8 @@ def guarded(gate: compile.Step) -> compile.Step:
         except Exception:
             return np.nan
 
+    # machine code in the cache goes by name: two gates' steps must not bear the same
+    answer.__qualname__ = f"answer_{compile.closure(gate)}"
     return answer
 
 
