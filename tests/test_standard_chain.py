@@ -30,6 +30,14 @@ PAIR = (Instrument("A-USD"), Instrument("B-USD"))
 CALM, SCENE = 400, 40
 
 
+@pytest.fixture(autouse=True)
+def untabled(monkeypatch, tmp_path):
+    """Let the router's confidence be |lean| x strength itself: ranks would hang on what was fitted last."""
+    monkeypatch.setattr("nexus_gate_routing.table.PACKAGED", tmp_path / "none.json")
+    monkeypatch.setenv("NEXUS_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+
+
 def standard(given=None, **facts):
     """Return a trial of the standard chain; `given` are parameters of its plugins by name."""
     made = {
