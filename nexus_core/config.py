@@ -295,10 +295,8 @@ def resolve(layers: Sequence[tuple[str, Tables]]) -> tuple[Settings, dict[str, s
     beneath = presets["standard"] | presets[preset]
     gates = _merged([(preset, beneath), *layers])[0].risk.gates
     # Of a gate that is not in the chain it says nothing: no plugin of the run would read that.
-    beneath = {
-        key: each for key, each in beneath.items() if key[:8] != "plugins." or key.split(".")[1] in gates
-    }
-    return _merged([(f"preset {preset}", beneath), *layers])
+    meant = {k: v for k, v in beneath.items() if k[:8] != "plugins." or k.split(".")[1] in gates}
+    return _merged([(f"preset {preset}", meant), *layers])
 
 
 def _merged(layers: Iterable[tuple[str, Tables]]) -> tuple[Settings, dict[str, str]]:

@@ -247,6 +247,20 @@ def test_the_layer_of_the_ledger_pass_sees_every_row_and_scales_the_size(block):
     assert trial.ledger.records()["layer"]["rows"][0] == 5
 
 
+@pytest.mark.parametrize("block", [1, 100])
+def test_a_watch_of_the_ledger_pass_that_raises_refuses_the_row_and_ends_no_run(block):
+    def watch(row, state, params):
+        if row.ask_size < 0.0:
+            raise ValueError
+
+    broken = type("Broken", (Assess,), {"watch": staticmethod(watch)})()
+    trial = Trial({}, layers={"assess": broken}, sizing="fixed-quantity", quantity=4.0)
+    trial.run(rows([100.0] * 3, ask_size=[-1, 1, 1]), [1, 1, 0], block=block)
+    names = [place.name for place in trial.chain.places]
+    assert names[trial.decisions["reason"][0]] == "layer-at-work"
+    assert trial.decisions["outcome"].tolist() == [2, 1, 2]
+
+
 # -- trades that would have been made ---------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from nexus_core import compile, layers, records
 from nexus_core.compile import step
 from nexus_core.ledger import judge, orders
 from nexus_core.ledger.orders import fold
+from nexus_core.market.passes import SIGNS
 from nexus_core.records import Records
 from nexus_core.steps import words
 from nexus_core.steps.tool import record
@@ -159,14 +160,14 @@ _BOUND = """
                     limit = context.{field}"""
 
 _LAYER = """
-                if layer(row, context, account, positions, proposal, layer_states[0], given.layer):
+                if broken or layer(row, context, account, positions, proposal, layer_states[0], given.layer):
                     reason = LAYER
                     value = np.nan
                     break
                 proposal.scale = context.scale"""
 
 _WATCH = """
-        watch(row, layer_states[0], given.layer)"""
+        broken = watch(row, layer_states[0], given.layer)"""
 
 _PASS = """
 def entry(rows, order, at, directions, confidences, reasons, values, limits, market, bounds, asked,
@@ -192,6 +193,7 @@ def entry(rows, order, at, directions, confidences, reasons, values, limits, mar
     # the lanes of the run hash stay in registers; only what folds into the account itself sees them there
     low_lane = account.hash_low
     high_lane = account.hash_high
+    broken = False
     for n in range(at, order.size):
         i = np.uint64(order[n])  # an index that cannot be negative needs no wrapping around
         row = rows[i]
@@ -372,20 +374,17 @@ def build(
     parts: dict[str, Any] = {"gates": record(**params), "costs": costs}
     if layer:
         parts["layer"] = layer.params[0]
-        bindings |= {"layer": layers.guarded(layer.step), "watch": layer.watch}
+        bindings |= {"layer": layers.guarded(layer.step)}
+        bindings |= {"watch": layers.guarded(layer.watch)} if layer.watch else {}
     given = record(rules=rules[0], proposal=np.zeros((), judge.PROPOSAL)[()], **parts)
     return compile.entry("ledger", text, bindings), np.array([given])
 
 
-_PASSES = {"above": "<=", "from": "<", "below": ">=", "to": ">"}
-
-
 def _gate(k: int, gate: GateStep) -> str:
     half = " * (0.5 if account.mode == REDUCED else 1.0)" if gate.halves else ""
-    value = (
-        f"context.{gate.reads}" if gate.reads else f"gate_{k}(row, account, position, proposal, gates.g{k})"
-    )
+    asked = f"gate_{k}(row, account, position, proposal, gates.g{k})"
+    value = f"context.{gate.reads}" if gate.reads else asked
     more = ">" if gate.refuses in ("below", "to") else "<"
     bound = _BOUND.format(field=gate.bound, more=more) if gate.bound else ""
-    sign = _PASSES[gate.refuses]
+    sign = SIGNS[gate.refuses]
     return _GATE.format(k=k, number=gate.number, half=half, sign=sign, value=value, bound=bound)
